@@ -1,0 +1,149 @@
+//! The API's JSON: what `hearth-manager` answers over `/run/hearth/api.sock` and what `hearth` and
+//! `hearth-web` read. HTTP/1.1; try `curl --unix-socket /run/hearth/api.sock http://gateway/v1/services`.
+//!
+//! | method and path | body | answer |
+//! |---|---|---|
+//! | `GET /v1/status` | | [`Status`] |
+//! | `GET /v1/services` | | `[`[`Service`]`]` |
+//! | `GET /v1/services/{name}` | | [`Service`] |
+//! | `POST /v1/services/{name}/start` (`stop`, `restart`) | | [`Service`] |
+//! | `GET /v1/services/{name}/logs?follow=true` | | text, one line of output a line |
+//! | `POST /v1/system/poweroff` (`reboot`) | | `202`, [`Done`] |
+//!
+//! Every error is an [`ApiError`] with a status of 4xx or 5xx. Only user 0 may POST.
+
+use serde::{Deserialize, Serialize};
+
+/// Path of the API's socket.
+pub const SOCKET: &str = "/run/hearth/api.sock";
+
+/// One service or system unit, a row of `hearth ps`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// Name.
+    pub name: String,
+    /// `system` or `service`.
+    pub kind: Kind,
+    /// Version in its manifest; the firmware's for a system unit.
+    pub version: String,
+    /// Title for people.
+    pub title: String,
+    /// TR-181 `ExecutionUnit.Status`: Idle, Starting, Active, Stopping, Restarting.
+    pub state: String,
+    /// TR-181 `ExecutionFaultCode`.
+    pub fault: String,
+    /// One sentence: why it is not as asked, and what to do. Empty where all is well.
+    pub message: String,
+    /// Whether the household asked for it to run.
+    pub wanted: bool,
+    /// Process id seen from PID 1; 0 where there is none.
+    pub pid: u32,
+    /// Starts by itself since it was asked to start.
+    pub restarts: u32,
+    /// Seconds in this state.
+    pub since_seconds: u64,
+    /// Memory in use, bytes (cgroup v2 `memory.current`); `None` for a unit without a cgroup.
+    pub memory_bytes: Option<u64>,
+    /// Hard limit of memory, bytes (`memory.max`).
+    pub memory_max_bytes: Option<u64>,
+    /// Processor time used, microseconds (`cpu.stat` `usage_usec`).
+    pub cpu_usec: Option<u64>,
+    /// The kernel killed it for memory this often (`memory.events` `oom_kill`).
+    pub oom_kills: Option<u64>,
+    /// Its address, where it has one.
+    pub address: Option<String>,
+    /// Ports of the gateway that are its own, `lan tcp 8080 -> 80`.
+    pub listens: Vec<String>,
+}
+
+/// Who a row of `hearth ps` belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A process of the gateway itself.
+    System,
+    /// A service in its sandbox.
+    Service,
+}
+
+/// `GET /v1/status`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Firmware version.
+    pub firmware: String,
+    /// Seconds since boot.
+    pub uptime_seconds: u64,
+    /// The Internet's side.
+    pub wan: WanJson,
+    /// The home's side, `192.168.1.1/24`.
+    pub lan: String,
+    /// URL of the household's console, from the home.
+    pub console_url: String,
+    /// Memory and processor: what the machine has and what is promised.
+    pub budget: Vec<BudgetLine>,
+    /// NAT table and packets; `None` while netpath does not answer.
+    pub nat: Option<NatJson>,
+    /// Services and their state.
+    pub services: Vec<Service>,
+    /// What is wrong with packages or the gateway, one sentence each. Empty where all is well.
+    pub problems: Vec<String>,
+}
+
+/// The Internet's side.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WanJson {
+    /// `203.0.113.7/24`; `None` while there is no address.
+    pub address: Option<String>,
+    /// Next hop.
+    pub router: Option<String>,
+    /// Resolvers.
+    pub resolvers: Vec<String>,
+}
+
+/// One resource of the admission budget.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BudgetLine {
+    /// `memory` (bytes) or `cpu` (thousandths of a core).
+    pub resource: String,
+    /// What the machine has.
+    pub total: u64,
+    /// Kept for the system and for forwarding.
+    pub system: u64,
+    /// Promised to services that run.
+    pub reserved: u64,
+    /// Left to promise.
+    pub free: u64,
+}
+
+/// NAT table and packets since netpath's start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NatJson {
+    /// Mappings now.
+    pub mappings: u32,
+    /// Places in the table.
+    pub mappings_max: u32,
+    /// New flows refused for want of a place.
+    pub mappings_refused: u64,
+    /// Packets received.
+    pub received: u64,
+    /// Packets passed on.
+    pub forwarded: u64,
+    /// Packets dropped.
+    pub dropped: u64,
+}
+
+/// An accepted request with nothing else to say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    /// What happens now.
+    pub message: String,
+}
+
+/// The body of every error.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiError {
+    /// What failed, on what, why, and what to do.
+    pub error: String,
+    /// USP fault code (TR-369; 7227 is an admission refusal, 7004 bad arguments, 7006 permission).
+    pub code: u16,
+}

@@ -1,0 +1,339 @@
+//! The gateway's own configuration, `gateway.toml`: which interface is which, the home's addresses,
+//! how the WAN gets its address, and what is kept for the system itself. The firmware's copy is
+//! `/etc/hearth/gateway.toml`; a household's `/data/hearth/gateway.toml` replaces it as a whole.
+
+use crate::units::{Bytes, MilliCpu};
+use core::fmt;
+use core::net::Ipv4Addr;
+use serde::{Deserialize, Serialize};
+
+/// The whole file. Unknown keys are errors.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GatewayConfig {
+    /// The home's side.
+    pub lan: Lan,
+    /// The Internet's side.
+    pub wan: Wan,
+    /// Services' own addresses.
+    pub services: Services,
+    /// What services never get.
+    pub reserve: Reserve,
+}
+
+/// `[lan]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Lan {
+    /// Ethernet port of the home, for example `eth0`.
+    pub interface: String,
+    /// The gateway's address in the home.
+    pub address: Ipv4Addr,
+    /// Prefix length of the home's network, 8 to 29 bits.
+    pub prefix: u8,
+    /// First address that DHCP gives.
+    pub pool_first: Ipv4Addr,
+    /// Last address that DHCP gives.
+    pub pool_last: Ipv4Addr,
+    /// Address of the resolver and DHCP service in the home.
+    pub resolver: Ipv4Addr,
+}
+
+/// `[wan]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Wan {
+    /// Ethernet port of the Internet, for example `eth1`.
+    pub interface: String,
+    /// How the address is got.
+    pub mode: WanMode,
+    /// `mode = "static"`: the address.
+    pub address: Option<Ipv4Addr>,
+    /// `mode = "static"`: its prefix length, bits.
+    pub prefix: Option<u8>,
+    /// `mode = "static"`: the next hop.
+    pub router: Option<Ipv4Addr>,
+    /// `mode = "static"`: resolvers, at most [`crate::limits::RESOLVERS_MAX`].
+    #[serde(default)]
+    pub resolvers: Vec<Ipv4Addr>,
+}
+
+/// How the WAN's address is got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WanMode {
+    /// From a DHCP server (RFC 2131).
+    Dhcp,
+    /// From this file.
+    Static,
+}
+
+/// `[services]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Services {
+    /// First address of the services' subnet; the gateway's end of every link is this plus 1, and
+    /// service `n` has this plus 2 plus `n`.
+    pub subnet: Ipv4Addr,
+    /// Prefix length, 8 to 23 bits: 256 services need 258 addresses.
+    pub prefix: u8,
+}
+
+/// `[reserve]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Reserve {
+    /// Memory that admission leaves to the system and to forwarding, MiB.
+    pub memory_mib: u64,
+    /// Processor time that admission leaves to the system and to forwarding, thousandths of a core.
+    pub cpu_milli: u32,
+}
+
+impl Reserve {
+    /// The memory reserve.
+    #[must_use]
+    pub fn memory(&self) -> Bytes {
+        Bytes::mib(self.memory_mib)
+    }
+    /// The processor reserve.
+    #[must_use]
+    pub fn cpu(&self) -> MilliCpu {
+        MilliCpu(self.cpu_milli)
+    }
+}
+
+/// Everything wrong with a file, each with its line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GatewayErrors(pub Vec<String>);
+
+impl fmt::Display for GatewayErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl std::error::Error for GatewayErrors {}
+
+impl GatewayConfig {
+    /// Parses and checks. `file` is only named in errors.
+    ///
+    /// # Errors
+    /// [`GatewayErrors`]: one line of syntax or type error, or every value that is out of range.
+    pub fn parse(file: &str, text: &str) -> Result<GatewayConfig, GatewayErrors> {
+        let config: GatewayConfig = toml::from_str(text).map_err(|e| {
+            let line = e.span().map_or(1, |span| line_of(text, span.start));
+            GatewayErrors(vec![format!("{file}:{line}: {}", e.message())])
+        })?;
+        let mut errors = Vec::new();
+        let mut say = |key: &str, reason: String| {
+            errors.push(format!(
+                "{file}:{}: {key}: {reason}",
+                line_of_key(text, key)
+            ));
+        };
+        config.check(&mut say);
+        if errors.is_empty() {
+            Ok(config)
+        } else {
+            Err(GatewayErrors(errors))
+        }
+    }
+
+    fn check(&self, say: &mut impl FnMut(&str, String)) {
+        let lan = &self.lan;
+        for (key, name) in [
+            ("lan.interface", &lan.interface),
+            ("wan.interface", &self.wan.interface),
+        ] {
+            if name.is_empty()
+                || name.len() > crate::limits::IFNAME_MAX
+                || name.contains(['/', ' '])
+            {
+                say(key, format!("{name:?} is no interface name"));
+            }
+        }
+        if lan.interface == self.wan.interface {
+            say(
+                "wan.interface",
+                format!("{:?} is the LAN's already", self.wan.interface),
+            );
+        }
+        if !(8..=29).contains(&lan.prefix) {
+            say("lan.prefix", format!("{} is not in 8..=29", lan.prefix));
+            return;
+        }
+        for (key, address) in [
+            ("lan.pool-first", lan.pool_first),
+            ("lan.pool-last", lan.pool_last),
+            ("lan.resolver", lan.resolver),
+        ] {
+            if !same_net(lan.address, address, lan.prefix) {
+                say(
+                    key,
+                    format!("{address} is not in the LAN {}/{}", lan.address, lan.prefix),
+                );
+            }
+            if address == lan.address {
+                say(key, format!("{address} is the gateway's own address"));
+            }
+        }
+        if lan.pool_first > lan.pool_last {
+            say(
+                "lan.pool-last",
+                format!("{} is before pool-first", lan.pool_last),
+            );
+        }
+        if (lan.pool_first..=lan.pool_last).contains(&lan.resolver) {
+            say(
+                "lan.resolver",
+                format!("{} is in the DHCP pool", lan.resolver),
+            );
+        }
+        if !(8..=23).contains(&self.services.prefix) {
+            say(
+                "services.prefix",
+                format!("{} is not in 8..=23", self.services.prefix),
+            );
+        } else if same_net(
+            self.services.subnet,
+            lan.address,
+            self.services.prefix.min(lan.prefix),
+        ) {
+            say("services.subnet", "overlaps the LAN".to_owned());
+        } else if u32::from(self.services.subnet) & !mask(self.services.prefix) != 0 {
+            say(
+                "services.subnet",
+                "is not the first address of its prefix".to_owned(),
+            );
+        }
+        self.check_wan(say);
+    }
+
+    fn check_wan(&self, say: &mut impl FnMut(&str, String)) {
+        let wan = &self.wan;
+        if wan.resolvers.len() > crate::limits::RESOLVERS_MAX {
+            say(
+                "wan.resolvers",
+                format!("at most {} fit", crate::limits::RESOLVERS_MAX),
+            );
+        }
+        if wan.mode == WanMode::Static {
+            if wan.address.is_none() {
+                say("wan.mode", "static needs wan.address".to_owned());
+            }
+            match wan.prefix {
+                None => say("wan.mode", "static needs wan.prefix".to_owned()),
+                Some(bits) if !(1..=32).contains(&bits) => {
+                    say("wan.prefix", format!("{bits} is not in 1..=32"));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// The gateway's end of every service link.
+    #[must_use]
+    pub fn service_router(&self) -> Ipv4Addr {
+        Ipv4Addr::from(u32::from(self.services.subnet).wrapping_add(1))
+    }
+
+    /// A service's own address on a routed link.
+    #[must_use]
+    pub fn service_address(&self, id: crate::ServiceId) -> Ipv4Addr {
+        // 2 + 255 addresses fit in the largest prefix allowed (/23), so this never wraps.
+        let offset = u32::try_from(id.index()).unwrap_or(0).wrapping_add(2);
+        Ipv4Addr::from(u32::from(self.services.subnet).wrapping_add(offset))
+    }
+}
+
+/// The netmask of a prefix length (0 to 32 bits).
+#[must_use]
+pub fn mask(prefix: u8) -> u32 {
+    u32::MAX
+        .checked_shl(32 - u32::from(prefix.min(32)))
+        .unwrap_or(0)
+}
+
+/// Whether two addresses share their first `prefix` bits.
+#[must_use]
+pub fn same_net(a: Ipv4Addr, b: Ipv4Addr, prefix: u8) -> bool {
+    (u32::from(a) ^ u32::from(b)) & mask(prefix) == 0
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|&b| b == b'\n').count() + 1
+}
+
+/// The line of `section.key`, or of its section, or 1.
+fn line_of_key(text: &str, dotted: &str) -> usize {
+    let (section, key) = dotted.split_once('.').unwrap_or((dotted, ""));
+    let mut inside = false;
+    let mut section_line = 1;
+    for (number, line) in text.lines().enumerate().map(|(n, l)| (n + 1, l.trim())) {
+        if line.starts_with('[') {
+            inside = line == format!("[{section}]");
+            if inside {
+                section_line = number;
+            }
+        } else if inside && line.split('=').next().is_some_and(|k| k.trim() == key) {
+            return number;
+        }
+    }
+    section_line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = include_str!("../../../board/common/gateway.toml");
+
+    #[test]
+    fn the_shipped_file_is_valid() {
+        let config = GatewayConfig::parse("gateway.toml", GOOD).unwrap();
+        assert_eq!(
+            config.service_address(crate::ServiceId::new(0).unwrap()),
+            Ipv4Addr::new(10, 213, 0, 2)
+        );
+        assert_eq!(
+            config.service_address(crate::ServiceId::new(255).unwrap()),
+            Ipv4Addr::new(10, 213, 1, 1)
+        );
+    }
+
+    #[test]
+    fn every_bad_value_is_named_with_its_line_at_once() {
+        let text = GOOD
+            .replace(
+                "pool-last = \"192.168.1.199\"",
+                "pool-last = \"192.168.2.9\"",
+            )
+            .replace("interface = \"eth1\"", "interface = \"eth0\"")
+            .replace("mode = \"dhcp\"", "mode = \"static\"");
+        let errors = GatewayConfig::parse("g.toml", &text).unwrap_err().0;
+        assert_eq!(errors.len(), 4, "{errors:#?}");
+        for (n, key) in ["wan.interface", "lan.pool-last", "wan.mode", "wan.mode"]
+            .iter()
+            .enumerate()
+        {
+            assert!(
+                errors
+                    .iter()
+                    .any(|e| e.contains(key) && e.starts_with("g.toml:")),
+                "{n} {errors:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_with_its_line() {
+        let error = GatewayConfig::parse("g.toml", &GOOD.replace("[lan]", "[lan]\nadress = 1"))
+            .unwrap_err();
+        let line = GOOD.lines().position(|l| l == "[lan]").unwrap() + 2;
+        assert!(
+            error.0[0].starts_with(&format!("g.toml:{line}: ")),
+            "{error}"
+        );
+        assert!(error.0[0].contains("adress"), "{error}");
+    }
+}

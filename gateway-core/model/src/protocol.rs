@@ -1,0 +1,636 @@
+//! Records on the private `SOCK_SEQPACKET` sockets: one message, one record, postcard-encoded, at
+//! most [`RECORD_MAX`] bytes. Descriptors travel beside a record as `SCM_RIGHTS`, in the order that
+//! the record's documentation gives.
+//!
+//! Both sockets have root on both ends; a record that does not decode is still answered with an
+//! error and never trusted.
+
+use crate::ids::{ServiceId, ServiceName};
+use crate::limits::{IFNAME_MAX, RECORD_MAX, RESOLVERS_MAX};
+use crate::state::UnitStatus;
+use core::fmt;
+use core::net::Ipv4Addr;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// A record that can not be sent or was not understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordError {
+    /// It does not fit in [`RECORD_MAX`] bytes.
+    TooLarge,
+    /// The bytes are no record of this type.
+    Malformed,
+}
+
+impl fmt::Display for RecordError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RecordError::TooLarge => write!(f, "record larger than {RECORD_MAX} bytes"),
+            RecordError::Malformed => f.write_str("record of another version, or damaged"),
+        }
+    }
+}
+
+impl core::error::Error for RecordError {}
+
+/// Encodes a record into the caller's buffer and returns the bytes to send.
+///
+/// # Errors
+/// [`RecordError::TooLarge`].
+pub fn encode<'b, R: Serialize>(
+    record: &R,
+    buffer: &'b mut [u8; RECORD_MAX],
+) -> Result<&'b [u8], RecordError> {
+    match postcard::to_slice(record, buffer) {
+        Ok(bytes) => Ok(bytes),
+        Err(_) => Err(RecordError::TooLarge),
+    }
+}
+
+/// Decodes one received message; bytes left over are an error too.
+///
+/// # Errors
+/// [`RecordError::Malformed`].
+pub fn decode<R: DeserializeOwned>(bytes: &[u8]) -> Result<R, RecordError> {
+    match postcard::take_from_bytes(bytes) {
+        Ok((record, [])) => Ok(record),
+        Ok(_) | Err(_) => Err(RecordError::Malformed),
+    }
+}
+
+/// When PID 1 starts a unit again by itself (TR-181 `ExecutionUnit.{i}.AutoRestart.`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestartPolicy {
+    /// Which ends are followed by a new start.
+    pub when: RestartWhen,
+    /// `RetryMinimumWaitInterval`, milliseconds: wait before the first new start.
+    pub delay_min_ms: u32,
+    /// `RetryMaximumWaitInterval`, milliseconds: the wait doubles up to this.
+    pub delay_max_ms: u32,
+    /// `MaximumRetryCount`: after so many in a row it is given up as `UnStartable`; 0 = never.
+    pub retries_max: u32,
+    /// `ResetPeriod`, milliseconds: a run this long makes the count start anew.
+    pub reset_after_ms: u32,
+}
+
+/// Which ends are followed by a new start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RestartWhen {
+    /// Every end that nobody asked for.
+    Always,
+    /// Only a signal, a failed start or a status other than 0.
+    OnFailure,
+    /// None.
+    Never,
+}
+
+impl RestartPolicy {
+    /// What a service gets whose manifest says nothing.
+    pub const DEFAULT: RestartPolicy = RestartPolicy {
+        when: RestartWhen::Always,
+        delay_min_ms: 500,
+        delay_max_ms: 30_000,
+        retries_max: 10,
+        reset_after_ms: 60_000,
+    };
+}
+
+/// The three units that PID 1 starts by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum SystemUnit {
+    /// `hearth-netpath`.
+    Netpath,
+    /// `hearth-manager`.
+    Manager,
+    /// The shell on the serial console.
+    Console,
+}
+
+impl SystemUnit {
+    /// Every one, in start order.
+    pub const ALL: [SystemUnit; 3] = [
+        SystemUnit::Netpath,
+        SystemUnit::Manager,
+        SystemUnit::Console,
+    ];
+
+    /// Its name in logs and in `hearth ps`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            SystemUnit::Netpath => "hearth-netpath",
+            SystemUnit::Manager => "hearth-manager",
+            SystemUnit::Console => "console",
+        }
+    }
+}
+
+/// How the machine goes down (reboot(2)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ShutdownKind {
+    /// Power off.
+    PowerOff,
+    /// Start anew.
+    Reboot,
+}
+
+/// Manager to PID 1.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToInit {
+    /// First record of every connection. PID 1 answers with [`FromInit::Welcome`], one
+    /// [`FromInit::Service`] for each service it holds, then [`FromInit::WelcomeEnd`].
+    Hello {
+        /// [`crate::limits::PROTOCOL_VERSION`] of the sender.
+        version: u16,
+    },
+    /// Put a service in the table and start it. Descriptors: plan (sealed memfd), cgroup folder,
+    /// and, where `network` is [`NetworkNs::Passed`], its network namespace. A service that is
+    /// in the table already must be Idle; its row is replaced.
+    Start(StartService),
+    /// End it: `stop_signal`, grace, then kill(2) with SIGKILL. The row stays, Idle.
+    Stop {
+        /// Which.
+        id: ServiceId,
+    },
+    /// Stop it, then start it again from the row's own plan.
+    Restart {
+        /// Which.
+        id: ServiceId,
+    },
+    /// Remove an Idle row and close its descriptors.
+    Forget {
+        /// Which.
+        id: ServiceId,
+    },
+    /// Stop everything in order, unmount, sync, and go down.
+    Shutdown {
+        /// Off or anew.
+        kind: ShutdownKind,
+    },
+}
+
+/// Where a service's network namespace comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NetworkNs {
+    /// A descriptor of one that netpath made travels with the record.
+    Passed,
+    /// A new, empty one with only loopback.
+    Empty,
+}
+
+/// All that PID 1 has to know to start a service, and to start it again without the manager.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartService {
+    /// Its row.
+    pub id: ServiceId,
+    /// Its name, for logs.
+    pub name: ServiceName,
+    /// When to start it again.
+    pub restart: RestartPolicy,
+    /// Signal that asks it to end (signal(7)), 1 to 64.
+    pub stop_signal: u8,
+    /// Time it gets after that signal, milliseconds.
+    pub stop_grace_ms: u32,
+    /// Its network namespace.
+    pub network: NetworkNs,
+}
+
+/// PID 1 to manager.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromInit {
+    /// Answer to [`ToInit::Hello`].
+    Welcome {
+        /// [`crate::limits::PROTOCOL_VERSION`] of PID 1.
+        version: u16,
+    },
+    /// A service that PID 1 holds, while it answers a Hello, and after [`ToInit::Start`] was taken.
+    /// Descriptors: read end of its output, cgroup folder.
+    Service {
+        /// Its row.
+        id: ServiceId,
+        /// Its name.
+        name: ServiceName,
+        /// Where it is.
+        status: UnitStatus,
+    },
+    /// The last record of the answer to a Hello.
+    WelcomeEnd,
+    /// A service changed.
+    Status {
+        /// Which.
+        id: ServiceId,
+        /// Where it is now.
+        status: UnitStatus,
+    },
+    /// A system unit changed, or is told while PID 1 answers a Hello.
+    System {
+        /// Which.
+        unit: SystemUnit,
+        /// Where it is now.
+        status: UnitStatus,
+    },
+    /// A request was not carried out and changed nothing.
+    Refused {
+        /// Whose; `None` where the request named no service.
+        id: Option<ServiceId>,
+        /// Why.
+        reason: InitRefusal,
+    },
+}
+
+/// Why PID 1 refused a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum InitRefusal {
+    /// The record did not decode.
+    Malformed,
+    /// The sender speaks another version.
+    Version {
+        /// PID 1's own.
+        ours: u16,
+    },
+    /// A descriptor that the record promises did not come with it.
+    MissingDescriptor,
+    /// No such row.
+    Unknown,
+    /// The row is not in a state in which this can be done.
+    WrongState {
+        /// Its state.
+        state: crate::state::UnitState,
+    },
+    /// The machine is going down.
+    ShuttingDown,
+    /// PID 1 could not get what the row needs (a pipe).
+    System {
+        /// errno(3).
+        errno: i32,
+    },
+}
+
+impl fmt::Display for InitRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            InitRefusal::Malformed => f.write_str("hearth-init did not understand the request"),
+            InitRefusal::Version { ours } => {
+                write!(
+                    f,
+                    "hearth-init speaks protocol version {ours}; install matching firmware"
+                )
+            }
+            InitRefusal::MissingDescriptor => {
+                f.write_str("the request came without the descriptors it promised")
+            }
+            InitRefusal::Unknown => {
+                f.write_str("hearth-init holds no such service; start it first")
+            }
+            InitRefusal::WrongState { state } => write!(f, "the service is {state}"),
+            InitRefusal::ShuttingDown => f.write_str("the gateway is going down"),
+            InitRefusal::System { errno } => {
+                write!(f, "hearth-init: {}", crate::step::errno_words(*errno))
+            }
+        }
+    }
+}
+
+/// Transport protocol of a forward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Transport::Tcp => "tcp",
+            Transport::Udp => "udp",
+        })
+    }
+}
+
+/// The side of the gateway a packet comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Zone {
+    /// The home.
+    Lan,
+    /// The Internet.
+    Wan,
+    /// A service on this machine.
+    Service,
+}
+
+/// How a service's network namespace is linked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Link {
+    /// A point-to-point veth; netpath routes and translates. What it may open is `policy`.
+    Routed {
+        /// The service's address, a /32 of the services' subnet.
+        address: Ipv4Addr,
+        /// Where it may open connections to.
+        policy: NetworkPolicy,
+    },
+    /// A port of the LAN bridge: the service is a host of the home's network (a DHCP server must be).
+    Bridged {
+        /// The service's address in the LAN.
+        address: Ipv4Addr,
+        /// Length of the LAN's prefix, bits.
+        prefix: u8,
+    },
+}
+
+/// Where a service may open connections to (manifest `[access] network`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NetworkPolicy {
+    /// Nowhere: loopback only.
+    None,
+    /// Hosts of the home.
+    Lan,
+    /// The Internet, and hosts of the home.
+    Wan,
+}
+
+/// Manager to netpath, over `/run/hearth/netpath.sock`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToNetpath {
+    /// First record of every connection; answered with [`FromNetpath::Welcome`].
+    Hello {
+        /// [`crate::limits::PROTOCOL_VERSION`] of the sender.
+        version: u16,
+    },
+    /// Make (or adopt, or change) the service's network namespace and link. Answered with
+    /// [`FromNetpath::Attached`], or Refused.
+    Attach {
+        /// Which service.
+        id: ServiceId,
+        /// How.
+        link: Link,
+    },
+    /// Remove the service's link, forwards and namespace.
+    Detach {
+        /// Which service.
+        id: ServiceId,
+    },
+    /// Send what arrives on `port` of the gateway's address in `from` to the service. Answered
+    /// with [`FromNetpath::Forwarded`], or Refused. The same forward twice is one forward.
+    Forward(Forward),
+    /// Remove all forwards of a service.
+    Unforward {
+        /// Which service.
+        id: ServiceId,
+    },
+    /// Ask for [`FromNetpath::Report`].
+    Report,
+}
+
+/// One port of the gateway that is a service's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forward {
+    /// Whose.
+    pub id: ServiceId,
+    /// Protocol.
+    pub transport: Transport,
+    /// Side on which the gateway's port is open (`Lan` or `Wan`).
+    pub from: Zone,
+    /// The gateway's port, 1 to 65535.
+    pub port: u16,
+    /// The service's port, 1 to 65535.
+    pub to_port: u16,
+}
+
+/// netpath to manager.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromNetpath {
+    /// Answer to [`ToNetpath::Hello`]. A new `instance` means that netpath was restarted: the
+    /// manager sends every Attach and Forward again (each is idempotent).
+    Welcome {
+        /// [`crate::limits::PROTOCOL_VERSION`] of netpath.
+        version: u16,
+        /// Differs between two runs of netpath.
+        instance: u64,
+    },
+    /// The link is up; its namespace is pinned at `/run/hearth/netns/<id>`.
+    Attached {
+        /// Which service.
+        id: ServiceId,
+    },
+    /// Answer to [`ToNetpath::Detach`].
+    Detached {
+        /// Which service.
+        id: ServiceId,
+    },
+    /// Answer to [`ToNetpath::Forward`] and [`ToNetpath::Unforward`].
+    Forwarded {
+        /// Which service.
+        id: ServiceId,
+    },
+    /// A request was not carried out and changed nothing.
+    Refused {
+        /// Whose.
+        id: Option<ServiceId>,
+        /// Why.
+        reason: NetRefusal,
+    },
+    /// The WAN's address came, changed or went; also sent after Welcome.
+    Wan(WanStatus),
+    /// Answer to [`ToNetpath::Report`].
+    Report(NetReport),
+}
+
+/// Why netpath refused a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NetRefusal {
+    /// The record did not decode.
+    Malformed,
+    /// The sender speaks another version.
+    Version {
+        /// netpath's own.
+        ours: u16,
+    },
+    /// The port is another service's already.
+    PortTaken {
+        /// The port.
+        port: u16,
+        /// Whose it is.
+        by: ServiceId,
+    },
+    /// The port can not be forwarded: 0, or kept for the gateway itself.
+    PortReserved {
+        /// The port.
+        port: u16,
+    },
+    /// All [`crate::limits::FORWARDS_MAX`] forwards are in use.
+    ForwardsFull,
+    /// The service has no link; attach it first.
+    NotAttached,
+    /// The link can not be made.
+    Link {
+        /// What failed.
+        step: LinkStep,
+        /// errno(3).
+        errno: i32,
+    },
+}
+
+/// A step of making a service's link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LinkStep {
+    /// Make and pin the network namespace.
+    Namespace,
+    /// Make the veth pair.
+    Veth,
+    /// Put the host end into the LAN bridge.
+    Bridge,
+    /// Set addresses and bring the ends up.
+    Address,
+    /// Set routes.
+    Route,
+    /// Catch its packets at ingress.
+    Ingress,
+}
+
+impl fmt::Display for NetRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NetRefusal::Malformed => f.write_str("hearth-netpath did not understand the request"),
+            NetRefusal::Version { ours } => write!(
+                f,
+                "hearth-netpath speaks protocol version {ours}; install matching firmware"
+            ),
+            NetRefusal::PortTaken { port, by } => write!(
+                f,
+                "port {port} is taken by service number {by}; stop it or choose another port"
+            ),
+            NetRefusal::PortReserved { port } => write!(
+                f,
+                "port {port} is kept for the gateway itself; choose another port"
+            ),
+            NetRefusal::ForwardsFull => write!(
+                f,
+                "all {} port-forwards are in use; remove one",
+                crate::limits::FORWARDS_MAX
+            ),
+            NetRefusal::NotAttached => f.write_str("the service has no network link yet"),
+            NetRefusal::Link { step, errno } => {
+                let step = match step {
+                    LinkStep::Namespace => "make its network namespace",
+                    LinkStep::Veth => "make its veth pair",
+                    LinkStep::Bridge => "join the LAN bridge",
+                    LinkStep::Address => "set its address",
+                    LinkStep::Route => "set its routes",
+                    LinkStep::Ingress => "catch its packets at ingress",
+                };
+                write!(f, "could not {step}: {}", crate::step::errno_words(*errno))
+            }
+        }
+    }
+}
+
+/// The WAN's address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WanStatus {
+    /// Address, prefix length and next hop; `None` while there is no address.
+    pub lease: Option<WanLease>,
+    /// Resolvers the operator named; unused places are `None`.
+    pub resolvers: [Option<Ipv4Addr>; RESOLVERS_MAX],
+}
+
+/// An address of the WAN interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WanLease {
+    /// The address.
+    pub address: Ipv4Addr,
+    /// Prefix length, bits.
+    pub prefix: u8,
+    /// Next hop.
+    pub router: Option<Ipv4Addr>,
+}
+
+/// What netpath counts, since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetReport {
+    /// NAT mappings in the table now.
+    pub mappings: u32,
+    /// Places in the table.
+    pub mappings_max: u32,
+    /// New flows refused because the table, or a host's share of it, was full.
+    pub mappings_refused: u64,
+    /// Packets received from the three sides.
+    pub received: u64,
+    /// Packets passed on, translated or to the gateway itself.
+    pub forwarded: u64,
+    /// Packets dropped, for all reasons.
+    pub dropped: u64,
+}
+
+/// An interface name, at most [`IFNAME_MAX`] bytes.
+pub type IfName = heapless::String<IFNAME_MAX>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::*;
+    use crate::step::{Step, StepFailure};
+    use crate::units::Tick;
+
+    fn longest_status() -> UnitStatus {
+        UnitStatus {
+            state: UnitState::Restarting,
+            fault: Fault::UnStartable,
+            pid: u32::MAX,
+            restarts: u32::MAX,
+            last_exit: LastExit::Step(StepFailure {
+                step: Step::CgroupLimit,
+                index: u16::MAX,
+                errno: i32::MIN,
+            }),
+            since: Tick(u64::MAX),
+        }
+    }
+
+    #[test]
+    fn the_longest_records_fit_and_come_back() {
+        // given the largest value of the largest records
+        let name = ServiceName::new("abcdefghijabcdefghijabcdefghijab").unwrap();
+        let id = ServiceId::new(255).unwrap();
+        let from = FromInit::Service {
+            id,
+            name: name.clone(),
+            status: longest_status(),
+        };
+        let to = ToInit::Start(StartService {
+            id,
+            name,
+            restart: RestartPolicy {
+                when: RestartWhen::Never,
+                delay_min_ms: u32::MAX,
+                delay_max_ms: u32::MAX,
+                retries_max: u32::MAX,
+                reset_after_ms: u32::MAX,
+            },
+            stop_signal: 64,
+            stop_grace_ms: u32::MAX,
+            network: NetworkNs::Passed,
+        });
+        let mut buffer = [0; RECORD_MAX];
+        // when they are encoded and decoded, then nothing changes
+        assert_eq!(
+            decode::<FromInit>(encode(&from, &mut buffer).unwrap()),
+            Ok(from)
+        );
+        assert_eq!(decode::<ToInit>(encode(&to, &mut buffer).unwrap()), Ok(to));
+    }
+
+    #[test]
+    fn foreign_or_trailing_bytes_are_refused() {
+        let mut buffer = [0; RECORD_MAX];
+        let bytes = encode(&ToInit::Hello { version: 1 }, &mut buffer).unwrap();
+        let mut longer = bytes.to_vec();
+        longer.push(0);
+        assert_eq!(decode::<ToInit>(&longer), Err(RecordError::Malformed));
+        assert_eq!(decode::<ToInit>(&[250, 1, 2]), Err(RecordError::Malformed));
+        assert_eq!(decode::<ToInit>(&[]), Err(RecordError::Malformed));
+    }
+}

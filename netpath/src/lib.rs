@@ -1,0 +1,12 @@
+//! Forwarding between the home, the Internet and the services on this machine.
+//!
+//! Pure parts decide: [`wire`] reads and rewrites packets, [`nat`] is the NAT machine, [`dhcp`] the
+//! client of the WAN's address. The binary's `edge` and `sys` turn packets, timers and records into
+//! their events.
+#![deny(unsafe_code)]
+
+pub mod counters;
+pub mod dhcp;
+pub mod limits;
+pub mod nat;
+pub mod wire;
