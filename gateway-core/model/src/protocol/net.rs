@@ -1,0 +1,285 @@
+//! Records between the manager and netpath, over `/run/hearth/netpath.sock`.
+
+use crate::ids::ServiceId;
+use crate::limits::{IFNAME_MAX, RESOLVERS_MAX};
+use core::fmt;
+use core::net::Ipv4Addr;
+use serde::{Deserialize, Serialize};
+
+/// Transport protocol of a forward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Transport::Tcp => "tcp",
+            Transport::Udp => "udp",
+        })
+    }
+}
+
+/// The side of the gateway a packet comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Zone {
+    /// The home.
+    Lan,
+    /// The Internet.
+    Wan,
+    /// A service on this machine.
+    Service,
+}
+
+/// How a service's network namespace is linked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Link {
+    /// A point-to-point veth; netpath routes and translates. What it may open is `policy`.
+    Routed {
+        /// The service's address, a /32 of the services' subnet.
+        address: Ipv4Addr,
+        /// Where it may open connections to.
+        policy: NetworkPolicy,
+    },
+    /// A port of the LAN bridge: the service is a host of the home's network (a DHCP server must be).
+    Bridged {
+        /// The service's address in the LAN.
+        address: Ipv4Addr,
+        /// Length of the LAN's prefix, bits.
+        prefix: u8,
+    },
+}
+
+/// Where a service may open connections to (manifest `[access] network`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NetworkPolicy {
+    /// Nowhere: loopback only.
+    None,
+    /// Hosts of the home.
+    Lan,
+    /// The Internet, and hosts of the home.
+    Wan,
+}
+
+/// Manager to netpath, over `/run/hearth/netpath.sock`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToNetpath {
+    /// First record of every connection; answered with [`FromNetpath::Welcome`].
+    Hello {
+        /// [`crate::limits::PROTOCOL_VERSION`] of the sender.
+        version: u16,
+    },
+    /// Make (or adopt, or change) the service's network namespace and link. Answered with
+    /// [`FromNetpath::Attached`], or Refused.
+    Attach {
+        /// Which service.
+        id: ServiceId,
+        /// How.
+        link: Link,
+    },
+    /// Remove the service's link, forwards and namespace.
+    Detach {
+        /// Which service.
+        id: ServiceId,
+    },
+    /// Send what arrives on `port` of the gateway's address in `from` to the service. Answered
+    /// with [`FromNetpath::Forwarded`], or Refused. The same forward twice is one forward.
+    Forward(Forward),
+    /// Remove all forwards of a service.
+    Unforward {
+        /// Which service.
+        id: ServiceId,
+    },
+    /// Ask for [`FromNetpath::Report`].
+    Report,
+}
+
+/// One port of the gateway that is a service's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forward {
+    /// Whose.
+    pub id: ServiceId,
+    /// Protocol.
+    pub transport: Transport,
+    /// Side on which the gateway's port is open (`Lan` or `Wan`).
+    pub from: Zone,
+    /// The gateway's port, 1 to 65535.
+    pub port: u16,
+    /// The service's port, 1 to 65535.
+    pub to_port: u16,
+}
+
+/// netpath to manager.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromNetpath {
+    /// Answer to [`ToNetpath::Hello`]. A new `instance` means that netpath was restarted: the
+    /// manager sends every Attach and Forward again (each is idempotent).
+    Welcome {
+        /// [`crate::limits::PROTOCOL_VERSION`] of netpath.
+        version: u16,
+        /// Differs between two runs of netpath.
+        instance: u64,
+    },
+    /// The link is up; its namespace is pinned at `/run/hearth/netns/<id>`.
+    Attached {
+        /// Which service.
+        id: ServiceId,
+    },
+    /// Answer to [`ToNetpath::Detach`].
+    Detached {
+        /// Which service.
+        id: ServiceId,
+    },
+    /// Answer to [`ToNetpath::Forward`] and [`ToNetpath::Unforward`].
+    Forwarded {
+        /// Which service.
+        id: ServiceId,
+    },
+    /// A request was not carried out and changed nothing.
+    Refused {
+        /// Whose.
+        id: Option<ServiceId>,
+        /// Why.
+        reason: NetRefusal,
+    },
+    /// The WAN's address came, changed or went; also sent after Welcome.
+    Wan(WanStatus),
+    /// Answer to [`ToNetpath::Report`].
+    Report(NetReport),
+}
+
+/// Why netpath refused a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NetRefusal {
+    /// The record did not decode.
+    Malformed,
+    /// The sender speaks another version.
+    Version {
+        /// netpath's own.
+        ours: u16,
+    },
+    /// The port is another service's already.
+    PortTaken {
+        /// The port.
+        port: u16,
+        /// Whose it is.
+        by: ServiceId,
+    },
+    /// The port can not be forwarded: 0, or kept for the gateway itself.
+    PortReserved {
+        /// The port.
+        port: u16,
+    },
+    /// All [`crate::limits::FORWARDS_MAX`] forwards are in use.
+    ForwardsFull,
+    /// The service has no link; attach it first.
+    NotAttached,
+    /// The link can not be made.
+    Link {
+        /// What failed.
+        step: LinkStep,
+        /// errno(3).
+        errno: i32,
+    },
+}
+
+/// A step of making a service's link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LinkStep {
+    /// Make and pin the network namespace.
+    Namespace,
+    /// Make the veth pair.
+    Veth,
+    /// Put the host end into the LAN bridge.
+    Bridge,
+    /// Set addresses and bring the ends up.
+    Address,
+    /// Set routes.
+    Route,
+    /// Catch its packets at ingress.
+    Ingress,
+}
+
+impl fmt::Display for NetRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NetRefusal::Malformed => f.write_str("hearth-netpath did not understand the request"),
+            NetRefusal::Version { ours } => write!(
+                f,
+                "hearth-netpath speaks protocol version {ours}; install matching firmware"
+            ),
+            NetRefusal::PortTaken { port, by } => write!(
+                f,
+                "port {port} is taken by service number {by}; stop it or choose another port"
+            ),
+            NetRefusal::PortReserved { port } => write!(
+                f,
+                "port {port} is kept for the gateway itself; choose another port"
+            ),
+            NetRefusal::ForwardsFull => write!(
+                f,
+                "all {} port-forwards are in use; remove one",
+                crate::limits::FORWARDS_MAX
+            ),
+            NetRefusal::NotAttached => f.write_str("the service has no network link yet"),
+            NetRefusal::Link { step, errno } => {
+                let step = match step {
+                    LinkStep::Namespace => "make its network namespace",
+                    LinkStep::Veth => "make its veth pair",
+                    LinkStep::Bridge => "join the LAN bridge",
+                    LinkStep::Address => "set its address",
+                    LinkStep::Route => "set its routes",
+                    LinkStep::Ingress => "catch its packets at ingress",
+                };
+                write!(f, "could not {step}: {}", crate::step::errno_words(*errno))
+            }
+        }
+    }
+}
+
+/// The WAN's address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WanStatus {
+    /// Address, prefix length and next hop; `None` while there is no address.
+    pub lease: Option<WanLease>,
+    /// Resolvers the operator named; unused places are `None`.
+    pub resolvers: [Option<Ipv4Addr>; RESOLVERS_MAX],
+}
+
+/// An address of the WAN interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WanLease {
+    /// The address.
+    pub address: Ipv4Addr,
+    /// Prefix length, bits.
+    pub prefix: u8,
+    /// Next hop.
+    pub router: Option<Ipv4Addr>,
+}
+
+/// What netpath counts, since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetReport {
+    /// NAT mappings in the table now.
+    pub mappings: u32,
+    /// Places in the table.
+    pub mappings_max: u32,
+    /// New flows refused because the table, or a host's share of it, was full.
+    pub mappings_refused: u64,
+    /// Packets received from the three sides.
+    pub received: u64,
+    /// Packets passed on, translated or to the gateway itself.
+    pub forwarded: u64,
+    /// Packets dropped, for all reasons.
+    pub dropped: u64,
+}
+
+/// An interface name, at most [`IFNAME_MAX`] bytes.
+pub type IfName = heapless::String<IFNAME_MAX>;
