@@ -1,0 +1,289 @@
+//! `RawManifest` → `Manifest`: every value read, every rule between values checked, every fault kept.
+
+use super::checked::{Access, Health, Manifest, Resources, Service};
+use super::fault::{Faults, shown};
+use super::raw::{At, RawManifest, Section};
+use super::{
+    CPU_MAX_MIN, ExtraSyscall, LIST_MAX, LinkKind, Listen, MEMORY_MAX_MIN, ManifestErrors, Network,
+    PIDS_MAX_MAX, STOP_GRACE_DEFAULT_MS, USER_DEFAULT, placeholder, value,
+};
+use crate::protocol::RestartPolicy;
+use crate::units::{Bytes, MilliCpu};
+use toml::de::DeValue;
+
+/// The whole check: see [`RawManifest::check`].
+pub(super) fn check(raw: RawManifest<'_>) -> Result<Manifest, ManifestErrors> {
+    let RawManifest { root, mut faults } = raw;
+    let all = &mut faults;
+    let mut file = Section::root(&root);
+    // The network decides what a placeholder may be, so [access] is read first.
+    let access = access(file.section(all, "access"), all);
+    let service = service(file.section(all, "service"), access.network, all);
+    let resources = resources(file.section(all, "resources"), all);
+    let health = health(file.section(all, "health"), all);
+    let (policies, extra_syscalls) = sandbox(file.section(all, "sandbox"), all);
+    file.finish(all);
+    faults.finish()?;
+    match (service, resources) {
+        (Some(service), Some(resources)) => Ok(Manifest {
+            service,
+            resources,
+            access,
+            health,
+            policies,
+            extra_syscalls,
+        }),
+        // A part that could not be built said why, or the file was malformed: `finish` has left.
+        (Some(_) | None, _) => unreachable!("a part without a value and without a fault"),
+    }
+}
+
+fn service(mut table: Section<'_>, network: Network, faults: &mut Faults) -> Option<Service> {
+    let name = table.required(faults, "name", "\"my-service\"", value::name);
+    let version = table.required(faults, "version", "\"1.0\"", value::words);
+    let title = table.optional(faults, "title", value::words);
+    let vendor = table.optional(faults, "vendor", value::words);
+    let exec = exec(&mut table, network, faults);
+    let user = table.optional(faults, "user", |v| value::number(v, 1, 65_534));
+    let env = env(table.section(faults, "env"), network, faults);
+    let autostart = table.optional(faults, "autostart", value::boolean);
+    table.finish(faults);
+    let (name, _) = name?;
+    Some(Service {
+        title: title.map_or_else(|| name.as_str().to_owned(), |(title, _)| title),
+        name,
+        version: version?.0,
+        vendor: vendor.map(|(vendor, _)| vendor).unwrap_or_default(),
+        exec: exec?,
+        user: user.map_or(USER_DEFAULT, |(user, _)| user),
+        env,
+        autostart: autostart.is_none_or(|(autostart, _)| autostart),
+    })
+}
+
+fn exec(table: &mut Section<'_>, network: Network, faults: &mut Faults) -> Option<Vec<String>> {
+    let count = |v: &DeValue<'_>| Ok(v.as_array().map(|list| list.len()));
+    let (count, place) = table.required(faults, "exec", "[\"/usr/bin/program\"]", count)?;
+    let list = table.list(faults, "exec", |v| value::text(v).map(str::to_owned));
+    let key = table.key("exec");
+    if count == Some(0) {
+        faults.say(
+            &place,
+            &key,
+            "names no program; write [\"/usr/bin/program\"]",
+        );
+    }
+    // Where an element was faulty, the first one left need not be the program.
+    if let Some((program, at)) = list.first()
+        && count == Some(list.len())
+        && (!program.starts_with('/') || program.split('/').any(|part| part == ".."))
+    {
+        let text = format!(
+            "the program {} is not absolute; write its whole path inside the image, without \"..\"",
+            shown(program)
+        );
+        faults.say(at, &key, &text);
+    }
+    for (word, at) in &list {
+        for text in placeholder::faults(word, network) {
+            faults.say(at, &key, &text);
+        }
+    }
+    Some(list.into_iter().map(|(word, _)| word).collect())
+}
+
+fn env(table: Section<'_>, network: Network, faults: &mut Faults) -> Vec<(String, String)> {
+    let entries = table.entries();
+    if entries.len() > LIST_MAX {
+        let text = format!(
+            "{} variables are too many; at most {LIST_MAX}",
+            entries.len()
+        );
+        faults.say(table.place(), &table.key(""), &text);
+    }
+    let mut good = Vec::new();
+    for ((name, at), content) in entries.into_iter().take(LIST_MAX) {
+        let legal = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+        if !name.bytes().all(legal) || name.bytes().next().is_none_or(|b| b.is_ascii_digit()) {
+            let text = format!("{} is no variable name; use A-Z, 0-9 and '_'", shown(name));
+            faults.say(&at, &table.key(""), &text);
+            continue;
+        }
+        let key = table.key(name);
+        if name.starts_with("HEARTH_") {
+            faults.say(
+                &at,
+                &key,
+                "HEARTH_ names are the gateway's own; choose another one",
+            );
+        }
+        match value::text(content.get_ref()) {
+            Ok(text) => {
+                for fault in placeholder::faults(text, network) {
+                    faults.say(&content.span(), &key, &fault);
+                }
+                good.push((name.to_owned(), text.to_owned()));
+            }
+            Err(fault) => faults.say(&content.span(), &key, &fault),
+        }
+    }
+    good
+}
+
+fn resources(mut table: Section<'_>, faults: &mut Faults) -> Option<Resources> {
+    let mut memory = table.section(faults, "memory");
+    let memory_reserve = memory.optional(faults, "reserve", value::size);
+    let memory_max = memory.required(faults, "max", "\"64 MiB\"", value::size);
+    if let Some((Bytes(max), at)) = &memory_max
+        && *max < MEMORY_MAX_MIN
+    {
+        let text = format!(
+            "{} is too little; at least {}",
+            Bytes(*max),
+            Bytes(MEMORY_MAX_MIN)
+        );
+        faults.say(at, &memory.key("max"), &text);
+    }
+    reserve_within(
+        &memory,
+        memory_reserve.as_ref(),
+        memory_max.as_ref(),
+        faults,
+    );
+    memory.finish(faults);
+
+    let mut cpu = table.section(faults, "cpu");
+    let cpu_reserve = cpu.optional(faults, "reserve", value::share);
+    let cpu_max = cpu.optional(faults, "max", value::share);
+    if let Some((MilliCpu(max), at)) = &cpu_max
+        && *max < CPU_MAX_MIN
+    {
+        let text = format!(
+            "{} is too little; at least {}",
+            MilliCpu(*max),
+            MilliCpu(CPU_MAX_MIN)
+        );
+        faults.say(at, &cpu.key("max"), &text);
+    }
+    reserve_within(&cpu, cpu_reserve.as_ref(), cpu_max.as_ref(), faults);
+    cpu.finish(faults);
+
+    let mut pids = table.section(faults, "pids");
+    let pids_max = pids.required(faults, "max", "16", |v| value::number(v, 1, PIDS_MAX_MAX));
+    pids.finish(faults);
+    table.finish(faults);
+    Some(Resources {
+        memory_reserve: memory_reserve.map_or(Bytes(0), |(reserve, _)| reserve),
+        memory_max: memory_max?.0,
+        cpu_reserve: cpu_reserve.map_or(MilliCpu(0), |(reserve, _)| reserve),
+        cpu_max: cpu_max.map(|(max, _)| max),
+        pids_max: pids_max?.0,
+    })
+}
+
+fn reserve_within<T: PartialOrd + core::fmt::Display>(
+    table: &Section<'_>,
+    reserve: Option<&At<T>>,
+    max: Option<&At<T>>,
+    faults: &mut Faults,
+) {
+    if let (Some((reserve, at)), Some((max, _))) = (reserve, max)
+        && reserve > max
+    {
+        let text = format!("{reserve} is more than max, {max}; lower reserve or raise max");
+        faults.say(at, &table.key("reserve"), &text);
+    }
+}
+
+fn access(mut table: Section<'_>, faults: &mut Faults) -> Access {
+    let network = table.optional(faults, "network", value::network);
+    let link = table.optional(faults, "link", value::link);
+    let listen = table.list(faults, "listen", value::listen);
+    let grants = table.list(faults, "grants", value::grant);
+    let (link_key, listen_key, grants_key) =
+        (table.key("link"), table.key("listen"), table.key("grants"));
+    table.finish(faults);
+
+    let network = network.map_or(Network::None, |(network, _)| network);
+    let kind = link.as_ref().map_or(LinkKind::Routed, |(link, _)| *link);
+    if let (Network::None, Some((_, at))) = (network, &link) {
+        faults.say(
+            at,
+            &link_key,
+            "there is no link without a network; set access.network",
+        );
+    }
+    if let Some((_, at)) = listen.first() {
+        match (network, kind) {
+            (Network::None, _) => faults.say(
+                at,
+                &listen_key,
+                "a port needs a network; set access.network to \"lan\" or \"wan\"",
+            ),
+            (Network::Lan | Network::Wan, LinkKind::Bridged) => faults.say(
+                at,
+                &listen_key,
+                "a bridged service has an address in the home and needs no port of the gateway; remove listen",
+            ),
+            (Network::Lan | Network::Wan, LinkKind::Routed) => {}
+        }
+    }
+    for (n, (line, at)) in listen.iter().enumerate() {
+        let same = |other: &Listen| {
+            (other.from, other.transport, other.port) == (line.from, line.transport, line.port)
+        };
+        if listen.iter().take(n).any(|(other, _)| same(other)) {
+            let text = format!("\"{line}\" takes a port that this list has already; remove one");
+            faults.say(at, &listen_key, &text);
+        }
+    }
+    for (n, (grant, at)) in grants.iter().enumerate() {
+        if grants.iter().take(n).any(|(other, _)| other == grant) {
+            faults.say(at, &grants_key, "this grant stands here twice; remove one");
+        }
+    }
+    Access {
+        network,
+        link: kind,
+        listen: listen.into_iter().map(|(line, _)| line).collect(),
+        grants: grants.into_iter().map(|(grant, _)| grant).collect(),
+    }
+}
+
+fn health(mut table: Section<'_>, faults: &mut Faults) -> Health {
+    let restart = table.optional(faults, "restart", value::restart);
+    let stop_signal = table.optional(faults, "stop-signal", value::signal);
+    let stop_grace_ms = table.optional(faults, "stop-grace", value::duration_ms);
+    table.finish(faults);
+    const SIGTERM: u8 = 15;
+    Health {
+        restart: restart.map_or(RestartPolicy::DEFAULT.when, |(restart, _)| restart),
+        stop_signal: stop_signal.map_or(SIGTERM, |(signal, _)| signal),
+        stop_grace_ms: stop_grace_ms.map_or(STOP_GRACE_DEFAULT_MS, |(ms, _)| ms),
+    }
+}
+
+fn sandbox(mut table: Section<'_>, faults: &mut Faults) -> (Vec<String>, Vec<ExtraSyscall>) {
+    let policies = table.list(faults, "policies", value::identifier);
+    let key = table.key("policies");
+    for (n, (policy, at)) in policies.iter().enumerate() {
+        if policies.iter().take(n).any(|(other, _)| other == policy) {
+            let text = format!("\"{policy}\" stands here twice; remove one");
+            faults.say(at, &key, &text);
+        }
+    }
+    let mut extra = Vec::new();
+    for mut call in table.sections(faults, "syscall") {
+        let name = call.required(faults, "name", "\"sched_setaffinity\"", value::identifier);
+        let reason = call.required(faults, "reason", "\"why it is needed\"", value::words);
+        call.finish(faults);
+        if let (Some((name, _)), Some((reason, _))) = (name, reason) {
+            extra.push(ExtraSyscall { name, reason });
+        }
+    }
+    table.finish(faults);
+    (
+        policies.into_iter().map(|(policy, _)| policy).collect(),
+        extra,
+    )
+}

@@ -1,0 +1,177 @@
+//! The checked manifest and what can be asked of it. Only `check` makes one.
+
+use super::{ExtraSyscall, Grant, LinkKind, Listen, ManifestErrors, Network, RawManifest};
+use crate::ServiceName;
+use crate::protocol::{RestartPolicy, RestartWhen};
+use crate::units::{Bytes, MilliCpu};
+
+/// A manifest without a fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    pub(super) service: Service,
+    pub(super) resources: Resources,
+    pub(super) access: Access,
+    pub(super) health: Health,
+    pub(super) policies: Vec<String>,
+    pub(super) extra_syscalls: Vec<ExtraSyscall>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Service {
+    pub(super) name: ServiceName,
+    pub(super) version: String,
+    pub(super) title: String,
+    pub(super) vendor: String,
+    pub(super) exec: Vec<String>,
+    pub(super) user: u32,
+    pub(super) env: Vec<(String, String)>,
+    pub(super) autostart: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Resources {
+    pub(super) memory_reserve: Bytes,
+    pub(super) memory_max: Bytes,
+    pub(super) cpu_reserve: MilliCpu,
+    pub(super) cpu_max: Option<MilliCpu>,
+    pub(super) pids_max: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Access {
+    pub(super) network: Network,
+    pub(super) link: LinkKind,
+    pub(super) listen: Vec<Listen>,
+    pub(super) grants: Vec<Grant>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Health {
+    pub(super) restart: RestartWhen,
+    pub(super) stop_signal: u8,
+    pub(super) stop_grace_ms: u32,
+}
+
+impl Manifest {
+    /// Reads and checks a manifest. `file` is only named in errors.
+    ///
+    /// # Errors
+    /// Every fault of the file at once.
+    pub fn parse(file: &str, text: &str) -> Result<Manifest, ManifestErrors> {
+        RawManifest::parse(file, text).check()
+    }
+
+    /// `service.name`
+    #[must_use]
+    pub fn name(&self) -> &ServiceName {
+        &self.service.name
+    }
+    /// `service.version`
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.service.version
+    }
+    /// `service.title`; the name where the manifest has none.
+    #[must_use]
+    pub fn title(&self) -> &str {
+        &self.service.title
+    }
+    /// `service.vendor`; empty where the manifest has none.
+    #[must_use]
+    pub fn vendor(&self) -> &str {
+        &self.service.vendor
+    }
+    /// `service.exec` as written; [`Manifest::exec_on`] fills its placeholders.
+    #[must_use]
+    pub fn exec(&self) -> &[String] {
+        &self.service.exec
+    }
+    /// `service.user`: user and group id inside, 1 to 65534.
+    #[must_use]
+    pub fn user(&self) -> u32 {
+        self.service.user
+    }
+    /// `service.env` as written; [`Manifest::env_on`] fills its placeholders.
+    #[must_use]
+    pub fn env(&self) -> &[(String, String)] {
+        &self.service.env
+    }
+    /// `service.autostart`
+    #[must_use]
+    pub fn autostart(&self) -> bool {
+        self.service.autostart
+    }
+    /// `resources.memory.reserve`
+    #[must_use]
+    pub fn memory_reserve(&self) -> Bytes {
+        self.resources.memory_reserve
+    }
+    /// `resources.memory.max`
+    #[must_use]
+    pub fn memory_max(&self) -> Bytes {
+        self.resources.memory_max
+    }
+    /// `resources.cpu.reserve`
+    #[must_use]
+    pub fn cpu_reserve(&self) -> MilliCpu {
+        self.resources.cpu_reserve
+    }
+    /// `resources.cpu.max`; `None`: no limit.
+    #[must_use]
+    pub fn cpu_max(&self) -> Option<MilliCpu> {
+        self.resources.cpu_max
+    }
+    /// `resources.pids.max`
+    #[must_use]
+    pub fn pids_max(&self) -> u32 {
+        self.resources.pids_max
+    }
+    /// `access.network`
+    #[must_use]
+    pub fn network(&self) -> Network {
+        self.access.network
+    }
+    /// `access.link`
+    #[must_use]
+    pub fn link(&self) -> LinkKind {
+        self.access.link
+    }
+    /// `access.listen`
+    #[must_use]
+    pub fn listen(&self) -> &[Listen] {
+        &self.access.listen
+    }
+    /// Whether `access.grants` has this one.
+    #[must_use]
+    pub fn grants(&self, grant: Grant) -> bool {
+        self.access.grants.contains(&grant)
+    }
+    /// `health.restart`, with the waits that every service gets.
+    #[must_use]
+    pub fn restart(&self) -> RestartPolicy {
+        RestartPolicy {
+            when: self.health.restart,
+            ..RestartPolicy::DEFAULT
+        }
+    }
+    /// `health.stop-signal`, signal(7).
+    #[must_use]
+    pub fn stop_signal(&self) -> u8 {
+        self.health.stop_signal
+    }
+    /// `health.stop-grace`, milliseconds.
+    #[must_use]
+    pub fn stop_grace_ms(&self) -> u32 {
+        self.health.stop_grace_ms
+    }
+    /// `sandbox.policies`
+    #[must_use]
+    pub fn policies(&self) -> &[String] {
+        &self.policies
+    }
+    /// `sandbox.syscall`
+    #[must_use]
+    pub fn extra_syscalls(&self) -> &[ExtraSyscall] {
+        &self.extra_syscalls
+    }
+}

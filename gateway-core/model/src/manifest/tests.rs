@@ -1,0 +1,380 @@
+use super::*;
+use crate::ServiceId;
+use crate::gateway::GatewayConfig;
+use crate::protocol::RestartWhen;
+use crate::units::{Bytes, MilliCpu};
+use proptest::prelude::*;
+
+const GATEWAY: &str = include_str!("../../../../board/common/gateway.toml");
+
+/// The example of ARCHITECTURE.md: the documentation of the format is one of its tests.
+fn documented() -> String {
+    let map = include_str!("../../../../ARCHITECTURE.md");
+    let section = map.split("## Manifest").nth(1).unwrap();
+    let example = section.split("```toml").nth(1).unwrap();
+    example.split("```").next().unwrap().to_owned()
+}
+
+const SMALLEST: &str = r#"
+[service]
+name = "web"
+version = "1"
+exec = ["/bin/web"]
+[resources.memory]
+max = "8 MiB"
+[resources.pids]
+max = 4
+"#;
+
+fn faults(text: &str) -> Vec<String> {
+    Manifest::parse("m.toml", text)
+        .unwrap_err()
+        .lines()
+        .to_vec()
+}
+
+/// The only fault of `SMALLEST` with `old` replaced by `new`.
+fn fault(old: &str, new: &str) -> String {
+    assert!(SMALLEST.contains(old), "{old}");
+    let found = faults(&SMALLEST.replacen(old, new, 1));
+    assert_eq!(found.len(), 1, "{found:#?}");
+    found[0].clone()
+}
+
+#[test]
+fn the_documented_example_means_what_its_comments_say() {
+    let manifest = Manifest::parse("m.toml", &documented()).unwrap();
+    assert_eq!(manifest.name().as_str(), "nginx");
+    assert_eq!(manifest.exec(), ["/usr/sbin/nginx", "-g", "daemon off;"]);
+    assert_eq!(manifest.user(), 33);
+    assert_eq!(manifest.env(), [("LANG".to_owned(), "C".to_owned())]);
+    assert_eq!(
+        (manifest.memory_reserve(), manifest.memory_max()),
+        (Bytes::mib(16), Bytes::mib(64))
+    );
+    assert_eq!(
+        (manifest.cpu_reserve(), manifest.cpu_max()),
+        (MilliCpu(50), Some(MilliCpu(1000)))
+    );
+    assert_eq!(manifest.pids_max(), 16);
+    assert_eq!(
+        (manifest.network(), manifest.link()),
+        (Network::Lan, LinkKind::Routed)
+    );
+    assert_eq!(manifest.listen()[0].to_string(), "lan tcp 8080 -> 80");
+    assert!(manifest.grants(Grant::Api) && manifest.grants(Grant::Resolvers));
+    assert_eq!(manifest.restart().when, RestartWhen::Always);
+    assert_eq!(
+        (manifest.stop_signal(), manifest.stop_grace_ms()),
+        (3, 5000)
+    );
+    assert_eq!(manifest.policies(), ["network-server", "exec-children"]);
+    assert_eq!(manifest.extra_syscalls()[0].name, "sched_setaffinity");
+}
+
+#[test]
+fn what_is_left_out_has_its_documented_default() {
+    let manifest = Manifest::parse("m.toml", SMALLEST).unwrap();
+    assert_eq!(
+        (manifest.title(), manifest.vendor(), manifest.user()),
+        ("web", "", 1000)
+    );
+    assert!(manifest.autostart());
+    assert_eq!(
+        (manifest.memory_reserve(), manifest.cpu_reserve()),
+        (Bytes(0), MilliCpu(0))
+    );
+    assert_eq!(manifest.cpu_max(), None);
+    assert_eq!(
+        (manifest.network(), manifest.link()),
+        (Network::None, LinkKind::Routed)
+    );
+    assert_eq!(
+        (manifest.stop_signal(), manifest.stop_grace_ms()),
+        (15, 10_000)
+    );
+}
+
+#[test]
+fn ten_faults_are_ten_messages_with_their_lines() {
+    // given a manifest with one fault of another kind on each of ten lines
+    let text = r#"[service]
+name = "My Service"
+version = "1"
+exec = ["sbin/web"]
+env = { ADDRESS = "${lan.adress}" }
+autostart = "yes"
+[resources.memory]
+reserve = "96 MiB"
+max = "64 MiB"
+[resources.cpu]
+reserve = "5"
+[resources.pids]
+max = 0
+[access]
+network = "lann"
+listen = ["lan tcp 99999 -> 80"]
+[helth]
+restart = "always"
+"#;
+    // when it is read
+    let found = faults(text);
+    // then each is reported, in order, and says where, what and what to do
+    let expected = [
+        "m.toml:2: service.name: \"My Service\" can not be used: a service name has only a-z, 0-9 \
+         and '-', and neither starts nor ends with '-'",
+        "m.toml:4: service.exec: the program \"sbin/web\" is not absolute; write its whole path \
+         inside the image, without \"..\"",
+        "m.toml:5: service.env.ADDRESS: unknown placeholder \"lan.adress\"; did you mean \
+         \"lan.address\"?",
+        "m.toml:6: service.autostart: needs true or false, not this string",
+        "m.toml:8: resources.memory.reserve: 96 MiB is more than max, 64 MiB; lower reserve or \
+         raise max",
+        "m.toml:11: resources.cpu.reserve: \"5\" is no share of a core; write for example \"5 %\" \
+         or \"12.5 %\" (of one core)",
+        "m.toml:13: resources.pids.max: 0 is out of range; use 1 to 4096",
+        "m.toml:15: access.network: unknown word \"lann\"; did you mean \"lan\"?",
+        "m.toml:16: access.listen[0]: port \"99999\" is out of range; use 1 to 65535",
+        "m.toml:17: manifest: unknown section \"helth\"; did you mean \"health\"?",
+    ];
+    assert_eq!(found, expected, "{found:#?}");
+}
+
+#[test]
+fn faults_of_form_and_of_content_come_together() {
+    let text = SMALLEST.replace("version = \"1\"", "version = = 1\nuser = 0");
+    let found = faults(&text);
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(found[0].starts_with("m.toml:4: not TOML: "), "{found:?}");
+    assert!(
+        found[1].starts_with("m.toml:5: service.user: 0 is out of range"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn an_empty_file_names_everything_it_needs() {
+    let found = faults("");
+    for key in [
+        "service.name",
+        "service.version",
+        "service.exec",
+        "resources.memory.max",
+    ] {
+        assert!(
+            found
+                .iter()
+                .any(|f| f.contains(&format!("{key}: is missing; write "))),
+            "{key}"
+        );
+    }
+}
+
+#[test]
+fn each_single_fault_is_found() {
+    let head = "[service]";
+    for (old, new, words) in [
+        (
+            head,
+            "[service]\nuser = 65535",
+            "m.toml:3: service.user: 65535 is out of range",
+        ),
+        (
+            head,
+            "[service]\nusr = 5",
+            "m.toml:3: service: unknown key \"usr\"; did you mean \"user\"?",
+        ),
+        (
+            head,
+            "[service]\nenv = { \"A B\" = \"x\" }",
+            "is no variable name",
+        ),
+        (
+            head,
+            "[service]\nenv = { HEARTH_X = \"x\" }",
+            "the gateway's own",
+        ),
+        (
+            head,
+            "[service]\nenv = { A = 1 }",
+            "service.env.A: needs a text",
+        ),
+        (head, "[service]\nenv = { A = \"${\" }", "has no \"}\""),
+        (
+            head,
+            "[service]\nenv = { A = \"${service.address}\" }",
+            "needs an address",
+        ),
+        (
+            head,
+            "[service]\ntitle = \"a\\u0007b\"",
+            "control character",
+        ),
+        (head, "[service]\nname = \"x\"", "not TOML: duplicate key"),
+        ("[\"/bin/web\"]", "[]", "service.exec: names no program"),
+        (
+            "[\"/bin/web\"]",
+            "\"/bin/web\"",
+            "service.exec: this string is no list",
+        ),
+        ("[\"/bin/web\"]", "[\"/bin/../web\"]", "without \"..\""),
+        ("\"8 MiB\"", "\"8 MB\"", "\"MB\" is no unit of memory"),
+        ("\"8 MiB\"", "\"many\"", "no unit of memory"),
+        ("\"8 MiB\"", "\"99999999999 GiB\"", "is more than 1024 GiB"),
+        ("\"8 MiB\"", "4096", "4 KiB is too little"),
+        ("\"8 MiB\"", "true", "needs a text in quotes"),
+        (
+            "max = 4",
+            "max = 4\n[resources.cpu]\nmax = \"0.5 %\"",
+            "0.5 % is too little",
+        ),
+        (
+            "max = 4",
+            "max = 4\n[resources.cpu]\nreserve = \"2 %\"\nmax = \"1 %\"",
+            "more than max",
+        ),
+        (
+            "max = 4",
+            "max = 4\n[access]\nlink = \"bridged\"",
+            "no link without a network",
+        ),
+        (
+            "max = 4",
+            "max = 4\n[access]\nlisten = [\"lan tcp 1 -> 1\"]",
+            "a port needs a network",
+        ),
+        (
+            "max = 4",
+            "max = 4\n[access]\nnetwork = \"lan\"\nlink = \"bridged\"\nlisten = [\"lan tcp 1 -> 1\"]",
+            "remove listen",
+        ),
+        (
+            "max = 4",
+            "max = 4\n[access]\nnetwork = \"lan\"\nlisten = [\"lan tcp 1 -> 1\", \"lan tcp 1 -> 2\"]",
+            "takes a port that this list has already",
+        ),
+        (
+            "max = 4",
+            "max = 4\n[access]\ngrants = [\"apis\"]",
+            "did you mean \"api\"?",
+        ),
+        (
+            "max = 4",
+            "max = 4\n[access]\ngrants = [\"api\", \"api\"]",
+            "twice",
+        ),
+        (
+            "max = 4",
+            "max = 4\n[health]\nstop-signal = \"KILL\"",
+            "use one of: HUP, INT",
+        ),
+        (
+            "max = 4",
+            "max = 4\n[health]\nstop-grace = \"5 h\"",
+            "\"h\" is no unit of time",
+        ),
+        (
+            "max = 4",
+            "max = 4\n[health]\nstop-grace = \"0 s\"",
+            "not between 1 ms and 300 s",
+        ),
+        (
+            "max = 4",
+            "max = 4\n[sandbox]\npolicies = [\"../x\"]",
+            "is no name",
+        ),
+        (
+            "max = 4",
+            "max = 4\n[[sandbox.syscall]]\nname = \"bpf\"",
+            "reason: is missing",
+        ),
+        (
+            "max = 4",
+            "max = 4\n[sandbox]\nsyscall = [1]",
+            "sandbox.syscall[0]: this integer is no section",
+        ),
+        (
+            "[resources.pids]\nmax = 4",
+            "[resources]\npids = 4",
+            "resources.pids: this integer is no section; write [resources.pids]",
+        ),
+    ] {
+        let found = fault(old, new);
+        assert!(found.contains(words), "{new}: {found}");
+    }
+}
+
+#[test]
+fn too_many_faults_are_counted() {
+    let junk: String = (0..100).map(|n| format!("zzz{n} = 1\n")).collect();
+    let found = faults(&format!("{junk}{SMALLEST}"));
+    assert_eq!(found.len(), FAULTS_MAX + 1);
+    assert_eq!(
+        found.last().unwrap(),
+        "m.toml: 36 more faults are not shown"
+    );
+    assert!(faults(&" ".repeat(MANIFEST_MAX + 1))[0].contains("too many for a manifest"));
+}
+
+#[test]
+fn amounts_may_be_written_in_each_documented_way() {
+    for (text, bytes) in [
+        ("\"512 KiB\"", 512 << 10),
+        ("\"2097152\"", 2 << 20),
+        ("3000000", 3_000_000),
+    ] {
+        let text = SMALLEST.replace(
+            "max = \"8 MiB\"",
+            &format!("reserve = {text}\nmax = \"1 GiB\""),
+        );
+        assert_eq!(
+            Manifest::parse("m.toml", &text).unwrap().memory_reserve(),
+            Bytes(bytes)
+        );
+    }
+}
+
+#[test]
+fn placeholders_become_facts_of_this_gateway() {
+    // given a manifest with every placeholder
+    let all = "${lan.address} ${lan.netmask} ${lan.prefix} ${lan.pool-first} ${lan.pool-last} \
+               ${lan.resolver} ${service.address} $ {x}";
+    let text = SMALLEST.replace("\"/bin/web\"", &format!("\"/bin/web\", \"{all}\""))
+        + "[access]\nnetwork = \"lan\"\n";
+    let manifest = Manifest::parse("m.toml", &text).unwrap();
+    // when it is filled for service 3
+    let gateway = GatewayConfig::parse("g.toml", GATEWAY).unwrap();
+    let exec = manifest.exec_on(&gateway, ServiceId::new(3).unwrap());
+    // then nothing is left to fill
+    assert_eq!(
+        exec[1],
+        "192.168.1.1 255.255.255.0 24 192.168.1.100 192.168.1.199 192.168.1.2 10.213.0.5 $ {x}"
+    );
+}
+
+proptest! {
+    #[test]
+    fn random_text_is_a_manifest_or_faults_and_never_a_panic(text in "\\PC{0,200}") {
+        let _verdict = Manifest::parse("m.toml", &text);
+    }
+
+    #[test]
+    fn a_damaged_example_is_a_manifest_or_faults_and_never_a_panic(
+        cuts in prop::collection::vec((0_usize..1800, 0_usize..40, "[\\[\\]={}\"'#.$a-z0-9 \n]{0,6}"), 1..8)
+    ) {
+        let mut text: Vec<char> = documented().chars().collect();
+        for (at, length, new) in cuts {
+            let at = at.min(text.len());
+            let end = (at + length).min(text.len());
+            text.splice(at..end, new.chars());
+        }
+        let text: String = text.into_iter().collect();
+        if let Err(errors) = Manifest::parse("m.toml", &text) {
+            prop_assert!(!errors.lines().is_empty());
+            for line in errors.lines() {
+                prop_assert!(line.starts_with("m.toml:"), "{line}");
+                prop_assert!(!line.contains('\n'), "{line}");
+            }
+        }
+    }
+}
