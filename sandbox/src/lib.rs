@@ -1,1 +1,4 @@
-//! placeholder
+//! Runs one program in a sandbox.
+#![deny(unsafe_code)]
+
+pub mod seccomp;

@@ -1,2 +1,2 @@
-//! placeholder
+//! The command `hearth-sandbox`.
 fn main() {}

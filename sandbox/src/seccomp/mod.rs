@@ -1,0 +1,9 @@
+//! The system-call filter: policy files, what they add up to, and the program the kernel runs.
+
+pub mod abi;
+pub mod constants;
+pub mod filter;
+pub mod policy;
+
+#[cfg(test)]
+mod interpreter;
