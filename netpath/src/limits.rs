@@ -1,1 +1,98 @@
-//! placeholder
+//! Every capacity, timeout and size of this crate, with its unit, reason and source.
+//!
+//! Memory of a full table: sessions 32,768 x 72 B, mappings and peers 32,768 x 20 B each, their
+//! indexes 1 MiB, external ports 384 KiB: about 5.2 MiB, all of it allocated once.
+
+/// Flows that can be tracked at once. A busy home has hundreds; a torrent client opens thousands.
+pub const SESSIONS_MAX: usize = 32_768;
+
+/// Flows that one home host or one service may hold of [`SESSIONS_MAX`] (RFC 6888 REQ-4: a limit
+/// per subscriber), so that one of them can not take the table from the others.
+pub const HOST_SHARE: u32 = 4_096;
+
+/// Home hosts and services that can hold flows at once.
+pub const HOSTS_MAX: usize = 1_024;
+
+/// First external port that a mapping may get: those below are the well-known ones.
+pub const EXTERNAL_PORT_FIRST: u16 = 1_024;
+
+/// Last external port that a mapping may get; the gateway's own start after it.
+pub const EXTERNAL_PORT_LAST: u16 = LOCAL_PORT_FIRST - 1;
+
+/// First port of the gateway's own connections; the image sets `net.ipv4.ip_local_port_range`.
+pub const LOCAL_PORT_FIRST: u16 = 60_000;
+
+/// Last port of the gateway's own connections.
+pub const LOCAL_PORT_LAST: u16 = 60_999;
+
+/// The port of a DHCP client, kept for the WAN's lease (RFC 2131).
+pub const DHCP_CLIENT_PORT: u16 = 68;
+
+/// The port of DNS over UDP, the one service whose flows get a shorter timer (RFC 4787 REQ-5a).
+pub const DNS_PORT: u16 = 53;
+
+/// A UDP flow without an outbound packet for so long ends, ms (RFC 4787 REQ-5: 5 minutes).
+pub const UDP_TIMEOUT_MS: u64 = 5 * 60 * 1_000;
+
+/// The same for a flow to [`DNS_PORT`], ms: a resolver opens a flow for each question and would
+/// otherwise use up its host share at 14 questions a second (RFC 4787 REQ-5a permits it).
+pub const UDP_DNS_TIMEOUT_MS: u64 = 30 * 1_000;
+
+/// An established TCP flow without a packet for so long ends, ms (RFC 5382 REQ-5: 2 h 4 min).
+pub const TCP_ESTABLISHED_TIMEOUT_MS: u64 = (2 * 60 + 4) * 60 * 1_000;
+
+/// A TCP flow that opens or closes ends after so long, ms (RFC 5382 REQ-5: 4 minutes).
+pub const TCP_TRANSITORY_TIMEOUT_MS: u64 = 4 * 60 * 1_000;
+
+/// An ICMP echo flow without a request for so long ends, ms (RFC 5508 REQ-2: 60 s).
+pub const ICMP_TIMEOUT_MS: u64 = 60 * 1_000;
+
+/// How long later fragments may follow a first one, ms (Linux `ipfrag_time`: 30 s).
+pub const FRAGMENT_TIMEOUT_MS: u64 = 30 * 1_000;
+
+/// Groups of fragment records; a source's datagrams all fall into one, so that a source can only
+/// displace records of its own group.
+pub const FRAGMENT_GROUPS: usize = 64;
+
+/// Datagrams under way that a group remembers.
+pub const FRAGMENT_GROUP_SIZE: usize = 16;
+
+/// Step of the timer wheel, ms: a flow ends at most this late.
+pub const WHEEL_STEP_MS: u64 = 1_000;
+
+/// Steps around the wheel; a later deadline is looked at once a round.
+pub const WHEEL_SLOTS: usize = 256;
+
+/// ICMP errors that the NAT machine sends in a second at most (RFC 1812 4.3.2.8: limit the rate).
+pub const ICMP_ERRORS_PER_SECOND: u32 = 100;
+
+/// Largest ICMP error that the NAT machine makes, bytes (RFC 1812 4.3.2.3: at most 576).
+pub const REPLY_MAX: usize = 576;
+
+/// Smallest MTU that IPv4 permits, bytes (RFC 791); smaller values in errors are hostile.
+pub const MTU_MIN: u16 = 68;
+
+/// First wait for an answer of a DHCP server, ms; doubles up to [`DHCP_RETRY_MAX_MS`] (RFC 2131
+/// 4.1: 4, 8, 16, 32, 64 s, each with up to a second more or less).
+pub const DHCP_RETRY_MIN_MS: u64 = 4_000;
+
+/// Longest wait for an answer of a DHCP server, ms.
+pub const DHCP_RETRY_MAX_MS: u64 = 64_000;
+
+/// How far a wait for an answer is moved at random, ms, earlier or later (RFC 2131 4.1).
+pub const DHCP_RETRY_JITTER_MS: u64 = 1_000;
+
+/// Requests sent for one offer before another is looked for (RFC 2131 4.4.1 and 3.1 step 4).
+pub const DHCP_REQUESTS_MAX: u32 = 4;
+
+/// Shortest wait between two requests while renewing, ms (RFC 2131 4.4.5: 60 s).
+pub const DHCP_RENEW_MIN_MS: u64 = 60_000;
+
+/// Shortest lease that is taken, s: a shorter one would keep the client busy for ever.
+pub const DHCP_LEASE_MIN_S: u32 = 60;
+
+/// Longest wait after a refused lease before looking again, ms (RFC 2131 3.1 step 5: 10 s).
+pub const DHCP_NAK_WAIT_MS: u64 = 10_000;
+
+/// Largest DHCP message that is looked at, bytes: one Ethernet frame.
+pub const DHCP_MESSAGE_MAX: usize = 1_500;
