@@ -1,0 +1,30 @@
+//! Sizes and times of the client, each with unit and reason.
+
+use core::time::Duration;
+
+/// Width of a serial console, columns (VT100).
+pub const COLUMNS: usize = 80;
+
+/// Longest wait for an answer that the manager has at hand. It answers in milliseconds; a loaded
+/// 1.2 GHz core, or its emulation, may take seconds.
+pub const ANSWER_WAIT: Duration = Duration::from_secs(20);
+
+/// Longest wait for a start, stop or restart to come to its end: twice the longest sensible
+/// grace time of a service (`health.stop-grace`, default 10 s) plus a start on a loaded machine.
+pub const ACTION_WAIT: Duration = Duration::from_secs(120);
+
+/// Between two looks at a service that starts or stops.
+pub const ACTION_POLL: Duration = Duration::from_millis(500);
+
+/// Longest wait of `hearth banner` for the manager and for the services to settle. A boot in
+/// emulation needs about 30 s; after this time the banner says what is still on its way.
+pub const BANNER_WAIT: Duration = Duration::from_secs(90);
+
+/// Between two looks of `hearth banner`.
+pub const BANNER_POLL: Duration = Duration::from_secs(1);
+
+/// Largest answer that is read, bytes: 256 services of about 1 KiB each, four times over.
+pub const ANSWER_MAX: usize = 1024 * 1024;
+
+/// Longest line of a service's log that is kept in one piece, bytes; a longer one is split.
+pub const LOG_LINE_MAX: usize = 64 * 1024;

@@ -1,0 +1,230 @@
+//! The text of `hearth ps` and `hearth status`: aligned, at most [`COLUMNS`] wide, ASCII, no colour.
+
+use crate::limits::COLUMNS;
+use crate::words::{amount, ascii, cpu_seconds, problems, span, trouble};
+use hearth_model::MilliCpu;
+use hearth_model::api::{BudgetLine, Kind, NatJson, Service, Status, WanJson};
+
+/// Spaces between two columns.
+const GAP: usize = 2;
+
+/// The table of `hearth ps`: the services, then the gateway's own processes; below each unhealthy
+/// row a line that says what is wrong.
+#[must_use]
+pub fn ps(services: &[Service]) -> String {
+    let header = [
+        "NAME", "STATE", "PID", "RESTARTS", "MEMORY", "CPU(s)", "SINCE",
+    ];
+    let of = |kind| services.iter().filter(move |s| s.kind == kind);
+    let ordered: Vec<&Service> = of(Kind::Service).chain(of(Kind::System)).collect();
+    let mut rows = vec![Row {
+        cells: header.map(str::to_owned),
+        note: None,
+    }];
+    rows.extend(ordered.iter().map(|s| Row {
+        cells: cells(s),
+        note: trouble(s),
+    }));
+    let mut out = table(&rows);
+    if services.is_empty() {
+        out.push_str("No service is installed.\n");
+    }
+    out
+}
+
+struct Row<const N: usize> {
+    cells: [String; N],
+    note: Option<String>,
+}
+
+fn cells(s: &Service) -> [String; 7] {
+    let memory = match (s.memory_bytes, s.memory_max_bytes) {
+        (Some(now), Some(max)) => format!("{}/{}", amount(now), amount(max)),
+        (Some(now), None) => amount(now),
+        (None, _) => "-".to_owned(),
+    };
+    [
+        ascii(&s.name),
+        ascii(&s.state),
+        if s.pid == 0 {
+            "-".to_owned()
+        } else {
+            s.pid.to_string()
+        },
+        s.restarts.to_string(),
+        memory,
+        s.cpu_usec.map_or_else(|| "-".to_owned(), cpu_seconds),
+        span(s.since_seconds),
+    ]
+}
+
+/// Lays rows out: the first column takes what the others leave of [`COLUMNS`]; a name that is
+/// longer has a line of its own, since a cut name could not be typed.
+fn table<const N: usize>(rows: &[Row<N>]) -> String {
+    let mut widths = [0; N];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(&row.cells) {
+            *width = (*width).max(cell.len());
+        }
+    }
+    let others: usize = widths.iter().skip(1).map(|w| w + GAP).sum();
+    if let Some(first) = widths.first_mut() {
+        *first = (*first).min(COLUMNS.saturating_sub(others));
+    }
+    let mut out = String::new();
+    for row in rows {
+        let mut line = String::new();
+        let mut indent = 0;
+        for (width, cell) in widths.iter().zip(&row.cells) {
+            indent += width + GAP;
+            line.push_str(cell);
+            if cell.len() > *width {
+                line.push('\n');
+                line.push_str(&" ".repeat(indent));
+            } else {
+                line.push_str(&" ".repeat(width + GAP - cell.len()));
+            }
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+        if let Some(note) = &row.note {
+            out.push_str(&wrap("  ! ", note));
+        }
+    }
+    out
+}
+
+/// The text of `hearth status`.
+#[must_use]
+pub fn status(s: &Status) -> String {
+    let mut out = format!(
+        "Hearth {}, up {}\n",
+        ascii(&s.firmware),
+        span(s.uptime_seconds)
+    );
+    let wrong = problems(s);
+    if wrong.is_empty() {
+        out.push_str("All is well.\n");
+    } else {
+        out.push_str("Problems:\n");
+        wrong.iter().for_each(|p| out.push_str(&wrap("  - ", p)));
+    }
+    out.push('\n');
+    for (label, text) in [
+        ("WAN      ", wan(&s.wan)),
+        ("LAN      ", s.lan.clone()),
+        ("Console  ", s.console_url.clone()),
+        ("NAT      ", nat(s.nat.as_ref())),
+    ] {
+        out.push_str(&wrap(label, &text));
+    }
+    out.push('\n');
+    out.push_str(&budget(&s.budget));
+    out.push('\n');
+    out.push_str(&ps(&s.services));
+    out
+}
+
+/// The Internet's side in one line.
+#[must_use]
+pub fn wan(wan: &WanJson) -> String {
+    let Some(address) = &wan.address else {
+        return "no address yet; check the cable to the Internet side and [wan] in gateway.toml"
+            .to_owned();
+    };
+    let mut text = address.clone();
+    if let Some(router) = &wan.router {
+        text.push_str(&format!(" via {router}"));
+    }
+    if !wan.resolvers.is_empty() {
+        text.push_str(&format!(", DNS {}", wan.resolvers.join(" ")));
+    }
+    text
+}
+
+fn nat(nat: Option<&NatJson>) -> String {
+    let Some(n) = nat else {
+        return "hearth-netpath does not answer; it is started again by itself, see 'hearth ps'"
+            .to_owned();
+    };
+    format!(
+        "{} of {} mappings, {} refused; packets: {} in, {} passed on, {} dropped",
+        n.mappings, n.mappings_max, n.mappings_refused, n.received, n.forwarded, n.dropped
+    )
+}
+
+fn budget(lines: &[BudgetLine]) -> String {
+    let header = ["BUDGET", "TOTAL", "SYSTEM", "RESERVED", "FREE"];
+    let mut rows = vec![Row {
+        cells: header.map(str::to_owned),
+        note: None,
+    }];
+    rows.extend(lines.iter().map(|line| Row {
+        cells: [
+            ascii(&line.resource),
+            share(&line.resource, line.total),
+            share(&line.resource, line.system),
+            share(&line.resource, line.reserved),
+            share(&line.resource, line.free),
+        ],
+        note: None,
+    }));
+    table(&rows)
+}
+
+/// An amount of a budget line's resource: percent of a core for `cpu`, bytes for `memory`.
+#[must_use]
+pub fn share(resource: &str, value: u64) -> String {
+    match resource {
+        "cpu" => MilliCpu(u32::try_from(value).unwrap_or(u32::MAX)).to_string(),
+        _ => amount(value),
+    }
+}
+
+/// `text` as ASCII in lines of at most [`COLUMNS`], broken at spaces, the first after `label` and
+/// the others indented as far.
+#[must_use]
+pub fn wrap(label: &str, text: &str) -> String {
+    let room = COLUMNS.saturating_sub(label.len()).max(1);
+    let mut lines = vec![String::new()];
+    for word in ascii(text).split(' ').filter(|w| !w.is_empty()) {
+        let mut word = word;
+        loop {
+            let used = lines.last().map_or(0, String::len);
+            let need = word.len() + usize::from(used > 0);
+            if used + need <= room {
+                if let Some(line) = lines.last_mut() {
+                    if used > 0 {
+                        line.push(' ');
+                    }
+                    line.push_str(word);
+                }
+                break;
+            }
+            if used > 0 {
+                lines.push(String::new());
+                continue;
+            }
+            // A word longer than a line; ASCII, so any byte is a boundary.
+            let (head, rest) = word.split_at(room.min(word.len()));
+            lines.pop();
+            lines.push(head.to_owned());
+            lines.push(String::new());
+            word = rest;
+        }
+    }
+    let mut out = String::new();
+    for (n, line) in lines.iter().enumerate() {
+        let start = if n == 0 {
+            label.to_owned()
+        } else {
+            " ".repeat(label.len())
+        };
+        out.push_str(format!("{start}{line}").trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

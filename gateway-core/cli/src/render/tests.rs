@@ -1,0 +1,176 @@
+//! Goldens of the tables, and the properties that hold for any text a service may choose.
+
+use super::*;
+use proptest::prelude::*;
+
+/// A healthy service.
+pub(crate) fn service(name: &str) -> Service {
+    Service {
+        name: name.into(),
+        kind: Kind::Service,
+        version: "1.0".into(),
+        title: "Web server".into(),
+        state: "Active".into(),
+        fault: "NoFault".into(),
+        message: String::new(),
+        wanted: true,
+        pid: 214,
+        restarts: 0,
+        since_seconds: 185,
+        memory_bytes: Some(9_961_472),
+        memory_max_bytes: Some(64 << 20),
+        cpu_usec: Some(1_240_000),
+        oom_kills: Some(0),
+        address: None,
+        listens: vec!["lan tcp 8080 -> 80".into()],
+    }
+}
+
+/// A gateway with one healthy service, one that is stopped for good, and one process of its own.
+pub(crate) fn gateway() -> Status {
+    let mut broken = service("dnsmasq");
+    broken.state = "Restarting".into();
+    broken.fault = "FailureWhileActive".into();
+    broken.message = "it ended with exit status 2 (5 times); read 'hearth logs dnsmasq' and check \
+                      its manifest"
+        .into();
+    (broken.pid, broken.restarts, broken.memory_bytes) = (0, 5, None);
+    let mut system = service("hearth-netpath");
+    (system.kind, system.memory_bytes, system.memory_max_bytes) = (Kind::System, None, None);
+    system.cpu_usec = None;
+    Status {
+        firmware: "0.1.0".into(),
+        uptime_seconds: 7999,
+        wan: WanJson {
+            address: Some("203.0.113.7/24".into()),
+            router: Some("203.0.113.1".into()),
+            resolvers: vec!["9.9.9.9".into()],
+        },
+        lan: "192.168.1.1/24".into(),
+        console_url: "http://192.168.1.1/".into(),
+        budget: vec![
+            BudgetLine {
+                resource: "memory".into(),
+                total: 2 << 30,
+                system: 256 << 20,
+                reserved: 20 << 20,
+                free: (2 << 30) - (276 << 20),
+            },
+            BudgetLine {
+                resource: "cpu".into(),
+                total: 1000,
+                system: 300,
+                reserved: 75,
+                free: 625,
+            },
+        ],
+        nat: Some(NatJson {
+            mappings: 12,
+            mappings_max: 4096,
+            mappings_refused: 0,
+            received: 1234,
+            forwarded: 1230,
+            dropped: 4,
+        }),
+        services: vec![system, service("nginx"), broken],
+        problems: vec!["package radio: image.squashfs is damaged; install it again".into()],
+    }
+}
+
+#[test]
+fn ps_shows_services_first_and_explains_the_unhealthy() {
+    assert_eq!(
+        ps(&gateway().services),
+        "\
+NAME            STATE       PID  RESTARTS  MEMORY    CPU(s)  SINCE
+nginx           Active      214  0         9.5M/64M  1.2     3m05s
+dnsmasq         Restarting  -    5         -         1.2     3m05s
+  ! it ended with exit status 2 (5 times); read 'hearth logs dnsmasq' and check
+    its manifest
+hearth-netpath  Active      214  0         -         -       3m05s
+"
+    );
+}
+
+#[test]
+fn status_names_every_problem_first() {
+    let text = status(&gateway());
+    assert_eq!(
+        text.split("\nNAME").next().unwrap(),
+        "\
+Hearth 0.1.0, up 2h13m
+Problems:
+  - package radio: image.squashfs is damaged; install it again
+  - dnsmasq: it ended with exit status 2 (5 times); read 'hearth logs dnsmasq'
+    and check its manifest
+
+WAN      203.0.113.7/24 via 203.0.113.1, DNS 9.9.9.9
+LAN      192.168.1.1/24
+Console  http://192.168.1.1/
+NAT      12 of 4096 mappings, 0 refused; packets: 1234 in, 1230 passed on, 4
+         dropped
+
+BUDGET  TOTAL  SYSTEM  RESERVED  FREE
+memory  2G     256M    20M       1.7G
+cpu     100 %  30 %    7.5 %     62.5 %
+"
+    );
+}
+
+#[test]
+fn a_dead_netpath_and_a_missing_address_are_told_with_a_remedy() {
+    // given a gateway without netpath, address and services
+    let mut bare = gateway();
+    (bare.nat, bare.wan) = (None, WanJson::default());
+    (bare.services, bare.problems) = (Vec::new(), Vec::new());
+    // when it is told
+    let text = status(&bare);
+    // then each absence is named
+    for part in [
+        "All is well.",
+        "no address yet; check the cable",
+        "hearth-netpath does not answer",
+        "No service is installed.",
+    ] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+}
+
+#[test]
+fn the_longest_row_fits_a_serial_console() {
+    // given the longest name, state, pid, amounts and times that can be
+    let mut long = service("abcdefghijabcdefghijabcdefghijab");
+    (long.state, long.pid, long.restarts) = ("Restarting".into(), 4_194_303, 4_294_967_295);
+    (long.memory_bytes, long.memory_max_bytes) = (Some(999 << 20), Some(999 << 20));
+    (long.cpu_usec, long.since_seconds) = (Some(31_536_000_000_000), 86_400 * 99);
+    // when it is shown
+    let text = ps(&[long]);
+    // then no line is too wide and the name is whole
+    assert!(text.lines().all(|l| l.len() <= COLUMNS), "{text}");
+    assert!(
+        text.contains("abcdefghijabcdefghijabcdefghijab\n"),
+        "{text}"
+    );
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_wrapped_without_loss(words in prop::collection::vec("[!-~]{1,120}", 0..20)) {
+        // given words, some longer than a line
+        let told = wrap("  ! ", &words.join(" "));
+        // then every line fits and every character is there in order
+        prop_assert!(told.lines().all(|line| line.len() <= COLUMNS));
+        let strip = |s: &str| s.replace([' ', '\n'], "");
+        prop_assert_eq!(strip(&told), format!("!{}", strip(&words.join(" "))));
+    }
+
+    #[test]
+    fn hostile_text_stays_printable_and_narrow(name in ".{0,32}", message in ".{0,200}") {
+        let mut hostile = service(&name);
+        hostile.message = message;
+        for line in ps(&[hostile]).lines() {
+            prop_assert!(line.len() <= COLUMNS);
+            prop_assert!(line.bytes().all(|b| (b' '..=b'~').contains(&b)));
+        }
+    }
+}
