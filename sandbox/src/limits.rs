@@ -1,0 +1,44 @@
+//! Every capacity of the launcher and its command, each with its unit and reason.
+
+use std::ffi::CStr;
+
+/// Size of the tmpfs that is /dev, bytes: it holds only empty files and short links.
+pub const DEV_SIZE: &CStr = c"65536";
+
+/// Most files in /dev: 6 devices, 4 links, 2 folders, the root, and room for binds below it.
+pub const DEV_INODES: &CStr = c"64";
+
+/// Size of a page, bytes: a tmpfs gets one file for each page it may hold, since empty files cost kernel
+/// memory too.
+pub const PAGE: u64 = 4096;
+
+/// Most files in one tmpfs, whatever its size. An inode with its name takes about 1 KiB of kernel memory.
+pub const INODES_PER_TMPFS_MAX: u64 = 65_536;
+
+/// Exit status of the launcher when a step failed, as a shell's "can not be executed".
+pub const EXIT_STEP_FAILED: u8 = 127;
+
+/// Exit status of `run` when it could not start the command; 126 and 127 are a shell's, 128 and up are
+/// signals.
+pub const EXIT_NOT_STARTED: u8 = 125;
+
+/// Memory limit of `run`, bytes, where none is given: enough for a service, too little for an accident.
+pub const RUN_MEMORY_MIB: u64 = 512;
+
+/// Process limit of `run` where none is given.
+pub const RUN_PIDS: u32 = 256;
+
+/// Size limit of each private temporary file system of `run`, MiB.
+pub const RUN_TMP_MIB: u64 = 64;
+
+/// Open descriptors of a command that `run` starts.
+pub const RUN_OPEN_FILES: u32 = 1024;
+
+/// User and group of a command that `run` starts: not the first user's namespace root.
+pub const RUN_UID: u32 = 1000;
+
+/// The period of `cpu.max`, microseconds (cgroup-v2: the default, 100 ms).
+pub const CPU_PERIOD_US: u32 = 100_000;
+
+/// Tries to get a free loop device: another process may take the one just found.
+pub const LOOP_TRIES: u8 = 8;

@@ -1,0 +1,406 @@
+//! From a plan to the list of actions. All strings and the filter are made here, before the first action.
+
+use super::action::{Action, Attributes, FileSystem, Need, Operation, Target};
+use crate::limits::{DEV_INODES, DEV_SIZE, INODES_PER_TMPFS_MAX, PAGE};
+use crate::seccomp::abi::Abi;
+use crate::seccomp::filter;
+use crate::seccomp::policy::{Policy, PolicyError};
+use crate::sys::mount::{NO_DEV, NO_EXEC, NO_SUID, READ_ONLY};
+use crate::sys::privilege::Limit;
+use crate::sys::process::Strings;
+use hearth_model::plan::{Bind, BindAccess, Plan};
+use hearth_model::step::Step;
+use std::ffi::{CStr, CString, NulError};
+use std::fmt;
+
+/// Kernel file systems and private ones: nothing in them is a program, a device or set-user-id.
+const PRIVATE: u64 = NO_SUID | NO_DEV | NO_EXEC;
+
+/// Device nodes every program may expect (OCI runtime-spec, default devices; no terminals of its own).
+const DEVICES: [&CStr; 6] = [c"null", c"zero", c"full", c"random", c"urandom", c"tty"];
+
+/// Links every program may expect in /dev (OCI runtime-spec, default device links).
+const DEVICE_LINKS: [(&CStr, &CStr); 4] = [
+    (c"fd", c"/proc/self/fd"),
+    (c"stdin", c"/proc/self/fd/0"),
+    (c"stdout", c"/proc/self/fd/1"),
+    (c"stderr", c"/proc/self/fd/2"),
+];
+
+/// What tells of the machine or of others, or changes them (OCI maskedPaths), and all of /sys.
+const MASKED: [&CStr; 15] = [
+    c"/sys",
+    c"/proc/acpi",
+    c"/proc/asound",
+    c"/proc/interrupts",
+    c"/proc/kcore",
+    c"/proc/key-users",
+    c"/proc/keys",
+    c"/proc/kmsg",
+    c"/proc/latency_stats",
+    c"/proc/sched_debug",
+    c"/proc/scsi",
+    c"/proc/softirqs",
+    c"/proc/sysrq-trigger",
+    c"/proc/timer_list",
+    c"/proc/timer_stats",
+];
+
+/// OCI readonlyPaths, but for what is masked.
+const READ_ONLY_PATHS: [&CStr; 4] = [c"/proc/bus", c"/proc/fs", c"/proc/irq", c"/proc/sys"];
+
+/// Where files and folders to mount over can be made: private temporary file systems.
+const MAKEABLE: [&str; 3] = ["/run/", "/tmp/", "/dev/"];
+
+/// Why a plan gives no list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BuildError {
+    /// Its system calls.
+    Policy(PolicyError),
+    /// A text with a NUL byte; a plan that was decoded has none.
+    Nul,
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BuildError::Policy(error) => write!(f, "{error}"),
+            BuildError::Nul => f.write_str("a path, argument or variable has a NUL byte"),
+        }
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+impl From<PolicyError> for BuildError {
+    fn from(error: PolicyError) -> BuildError {
+        BuildError::Policy(error)
+    }
+}
+
+impl From<NulError> for BuildError {
+    fn from(_: NulError) -> BuildError {
+        BuildError::Nul
+    }
+}
+
+/// The list; numbers equal steps by itself.
+#[derive(Default)]
+struct List(Vec<Action>);
+
+impl List {
+    fn push(&mut self, step: Step, operation: Operation) {
+        let before = self.0.iter().filter(|action| action.step == step).count();
+        self.0.push(Action {
+            step,
+            // No plan has so many binds: 64 KiB of plan hold fewer than 2^15.
+            index: u16::try_from(before).unwrap_or(u16::MAX),
+            operation,
+        });
+    }
+}
+
+/// The ordered list of actions for `plan`.
+///
+/// # Errors
+/// [`BuildError::Policy`] for an unknown policy or a call that no service gets.
+pub fn build(plan: &Plan) -> Result<Vec<Action>, BuildError> {
+    let mut list = List::default();
+    outside(&mut list, plan)?;
+    file_systems(&mut list, plan)?;
+    grants(&mut list, &plan.binds)?;
+    hide(&mut list);
+    list.push(Step::PivotRoot, Operation::Pivot);
+    give_up(&mut list, plan)?;
+    execute(&mut list, plan)?;
+    Ok(list.0)
+}
+
+/// What the process inherited.
+fn outside(list: &mut List, plan: &Plan) -> Result<(), BuildError> {
+    list.push(Step::CloseDescriptors, Operation::CloseDescriptors);
+    list.push(Step::NewSession, Operation::NewSession);
+    list.push(Step::NewSession, Operation::CgroupRoot);
+    let name = plan.name.as_str().to_owned();
+    list.push(Step::HostName, Operation::HostName(name));
+    if plan.empty_network {
+        list.push(Step::Loopback, Operation::Loopback);
+    }
+    list.push(Step::PrivateMounts, Operation::PrivateTree);
+    let source = CString::new(plan.root.as_str())?;
+    list.push(Step::RootImage, Operation::Root { source });
+    Ok(())
+}
+
+fn file_systems(list: &mut List, plan: &Plan) -> Result<(), BuildError> {
+    let proc = FileSystem {
+        kind: c"proc",
+        options: vec![(c"hidepid", c"invisible".into())],
+        target: Target::InImage(c"/proc".into()),
+        attributes: Attributes(PRIVATE),
+        need: Need::Required,
+    };
+    list.push(Step::MountProc, Operation::NewFileSystem(proc));
+    devices(list);
+    let owner = |id: u32| CString::new(id.to_string());
+    let size = CString::new(plan.tmp_size.0.to_string())?;
+    let inodes = (plan.tmp_size.0 / PAGE).clamp(1, INODES_PER_TMPFS_MAX);
+    let inodes = CString::new(inodes.to_string())?;
+    for (target, mode) in [
+        (Target::InImage(c"/tmp".into()), c"1777"),
+        (Target::InImage(c"/run".into()), c"755"),
+        (Target::Made(c"/dev/shm".into()), c"1777"),
+    ] {
+        let options = vec![
+            (c"size", size.clone()),
+            (c"nr_inodes", inodes.clone()),
+            (c"mode", mode.into()),
+            (c"uid", owner(plan.uid)?),
+            (c"gid", owner(plan.gid)?),
+        ];
+        let new = tmpfs(target, options, PRIVATE);
+        list.push(Step::MountTmp, Operation::NewFileSystem(new));
+    }
+    Ok(())
+}
+
+fn devices(list: &mut List) {
+    let options = vec![
+        (c"size", DEV_SIZE.into()),
+        (c"nr_inodes", DEV_INODES.into()),
+        (c"mode", c"755".into()),
+    ];
+    // The nodes in it are mounts of their own, so the folder itself can be nodev.
+    let dev = tmpfs(Target::InImage(c"/dev".into()), options, PRIVATE);
+    list.push(Step::MountDev, Operation::NewFileSystem(dev));
+    for name in DEVICES {
+        let path = below_dev(name);
+        let copy = Operation::Copy {
+            source: path.clone(),
+            target: Target::Made(path),
+            attributes: Attributes(NO_SUID | NO_EXEC),
+        };
+        list.push(Step::MountDev, copy);
+    }
+    for (name, to) in DEVICE_LINKS {
+        let link = Operation::Link {
+            folder: c"/dev".into(),
+            name: name.into(),
+            to: to.into(),
+        };
+        list.push(Step::MountDev, link);
+    }
+    let mqueue = FileSystem {
+        kind: c"mqueue",
+        options: vec![],
+        target: Target::Made(c"/dev/mqueue".into()),
+        attributes: Attributes(PRIVATE),
+        need: Need::WhereTheKernelHasIt,
+    };
+    list.push(Step::MountDev, Operation::NewFileSystem(mqueue));
+}
+
+fn below_dev(name: &CStr) -> CString {
+    let mut path = b"/dev/".to_vec();
+    path.extend(name.to_bytes());
+    // A C string holds no NUL, so neither does the longer one.
+    CString::new(path).unwrap_or_default()
+}
+
+fn tmpfs(target: Target, options: Vec<(&'static CStr, CString)>, attributes: u64) -> FileSystem {
+    FileSystem {
+        kind: c"tmpfs",
+        options,
+        target,
+        attributes: Attributes(attributes),
+        need: Need::Required,
+    }
+}
+
+fn grants(list: &mut List, binds: &[Bind]) -> Result<(), BuildError> {
+    for bind in binds {
+        let target = CString::new(bind.target.as_str())?;
+        let makeable = MAKEABLE.iter().any(|below| bind.target.starts_with(below));
+        let copy = Operation::Copy {
+            source: CString::new(bind.source.as_str())?,
+            target: if makeable {
+                Target::Made(target)
+            } else {
+                Target::InImage(target)
+            },
+            attributes: Attributes(match bind.access {
+                BindAccess::ReadOnly => READ_ONLY | NO_SUID | NO_DEV,
+                BindAccess::ReadWrite => NO_SUID | NO_DEV,
+            }),
+        };
+        list.push(Step::Bind, copy);
+    }
+    Ok(())
+}
+
+fn hide(list: &mut List) {
+    // Only now: a bind may have been made in it.
+    let target = CString::from(c"/dev");
+    let attributes = Attributes(READ_ONLY);
+    list.push(Step::MountDev, Operation::Restrict { target, attributes });
+    for path in MASKED {
+        list.push(Step::MaskPath, Operation::Mask(path.into()));
+    }
+    for path in READ_ONLY_PATHS {
+        list.push(Step::ReadOnlyPath, Operation::ReadOnlyPath(path.into()));
+    }
+}
+
+/// Privileges, in the one order that works: the bounding set needs a capability that the change of user
+/// takes away, the filter would refuse all of it.
+fn give_up(list: &mut List, plan: &Plan) -> Result<(), BuildError> {
+    let files = Operation::Limit(Limit::OpenFiles, plan.open_files_max);
+    list.push(Step::ResourceLimit, files);
+    list.push(Step::ResourceLimit, Operation::Limit(Limit::CoreSize, 0));
+    list.push(Step::Keyring, Operation::Keyring);
+    list.push(Step::DropCapabilities, Operation::DropBoundingSet);
+    let (uid, gid) = (plan.uid, plan.gid);
+    list.push(Step::DropUser, Operation::User { uid, gid });
+    list.push(Step::DropCapabilities, Operation::DropCapabilities);
+    list.push(Step::NoNewPrivileges, Operation::NoNewPrivileges);
+    let policy = Policy::select(&plan.seccomp)?;
+    let program = filter::compile(&policy, Abi::NATIVE)?;
+    list.push(Step::Seccomp, Operation::Filter(program));
+    Ok(())
+}
+
+fn execute(list: &mut List, plan: &Plan) -> Result<(), BuildError> {
+    let folder = CString::new(plan.working_folder.as_str())?;
+    list.push(Step::WorkingFolder, Operation::WorkingFolder(folder));
+    let strings = |texts: Vec<String>| -> Result<Strings, NulError> {
+        let texts = texts.into_iter().map(CString::new);
+        Ok(Strings::new(texts.collect::<Result<_, _>>()?))
+    };
+    let variables = plan
+        .env
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"));
+    let program = plan.exec.first().map(String::as_str).unwrap_or_default();
+    let execute = Operation::Execute {
+        program: CString::new(program)?,
+        arguments: strings(plan.exec.clone())?,
+        environment: strings(variables.collect())?,
+    };
+    list.push(Step::ExecService, execute);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::steps::testing::plan;
+
+    fn position(list: &[Action], step: Step) -> usize {
+        list.iter().position(|action| action.step == step).unwrap()
+    }
+
+    #[test]
+    fn privileges_go_in_the_order_that_leaves_none() {
+        // given any plan
+        let list = build(&plan("/image")).unwrap();
+        // when the steps run in order
+        let at = |step| position(&list, step);
+        // then the old root is gone before anything else is given up, and the filter comes last
+        assert!(at(Step::CloseDescriptors) == 0);
+        assert!(at(Step::RootImage) < at(Step::MountProc));
+        assert!(at(Step::ReadOnlyPath) < at(Step::PivotRoot));
+        assert!(at(Step::PivotRoot) < at(Step::DropCapabilities));
+        assert!(at(Step::DropCapabilities) < at(Step::DropUser));
+        assert!(at(Step::NoNewPrivileges) < at(Step::Seccomp));
+        let last: Vec<Step> = list
+            .iter()
+            .rev()
+            .take(3)
+            .map(|action| action.step)
+            .collect();
+        assert_eq!(
+            last,
+            [Step::ExecService, Step::WorkingFolder, Step::Seccomp]
+        );
+    }
+
+    #[test]
+    fn equal_steps_are_numbered_from_zero() {
+        let list = build(&plan("/image")).unwrap();
+        let masks = list.iter().filter(|action| action.step == Step::MaskPath);
+        let numbers: Vec<u16> = masks.map(|action| action.index).collect();
+        assert_eq!(numbers, (0..15).collect::<Vec<u16>>());
+    }
+
+    #[test]
+    fn loopback_is_raised_only_in_an_empty_network() {
+        let mut plan = plan("/image");
+        for (empty, count) in [(true, 1), (false, 0)] {
+            plan.empty_network = empty;
+            let list = build(&plan).unwrap();
+            let loopback = list.iter().filter(|action| action.step == Step::Loopback);
+            assert_eq!(loopback.count(), count);
+        }
+    }
+
+    #[test]
+    fn a_bind_is_made_only_below_private_file_systems() {
+        // given binds into the image and below /run
+        let mut plan = plan("/image");
+        for target in ["/data", "/run/hearth/api.sock", "/runner"] {
+            plan.binds.push(Bind {
+                source: "/x".into(),
+                target: target.into(),
+                access: BindAccess::ReadOnly,
+            });
+        }
+        // when the list is built
+        let list = build(&plan).unwrap();
+        // then only what lies below /run may be made
+        let targets: Vec<Target> = list
+            .into_iter()
+            .filter(|action| action.step == Step::Bind)
+            .filter_map(|action| {
+                if let Operation::Copy { target, .. } = action.operation {
+                    Some(target)
+                } else {
+                    None
+                }
+            })
+            .collect();
+        assert_eq!(
+            targets,
+            [
+                Target::InImage(c"/data".into()),
+                Target::Made(c"/run/hearth/api.sock".into()),
+                Target::InImage(c"/runner".into()),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_dry_run_says_every_step_in_words() {
+        let list = build(&plan("/image")).unwrap();
+        let text: Vec<String> = list.iter().map(ToString::to_string).collect();
+        for line in [
+            "mount the root image: /image (ro,nosuid,nodev)",
+            "mount /proc: proc on /proc (nosuid,nodev,noexec,hidepid=invisible)",
+            "change to the new root",
+            "drop capabilities: bounding",
+            "change to the service's user: user 1000, group 1000, no other group",
+            "execute the service's program: /hostile",
+        ] {
+            assert!(text.iter().any(|known| known == line), "{line}\n{text:#?}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_policy_is_no_list() {
+        let mut plan = plan("/image");
+        plan.seccomp.policies.push("everything".into());
+        assert!(matches!(
+            build(&plan),
+            Err(BuildError::Policy(PolicyError::UnknownPolicy(_)))
+        ));
+    }
+}

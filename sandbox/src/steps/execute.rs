@@ -1,0 +1,208 @@
+//! The one loop that carries a list of actions out. It holds no policy: what is done, and in which
+//! order, is in the list.
+
+use super::action::{Action, FileSystem, Need, Operation, Target};
+use crate::sys::mount::{self, Kind, NO_DEV, NO_EXEC, NO_SUID, NewFileSystem, READ_ONLY, Reach};
+use crate::sys::{Errno, privilege, process};
+use hearth_model::limits::LAUNCHER_STATUS_FD;
+use hearth_model::step::{Step, StepFailure};
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Carries `list` out. Returns only when an action failed: after the last one this process is the service.
+#[must_use]
+pub fn carry_out(list: &[Action]) -> StepFailure {
+    let mut root = None;
+    for action in list {
+        if let Err(Errno(errno)) = perform(&action.operation, &mut root) {
+            let (step, index) = (action.step, action.index);
+            return StepFailure { step, index, errno };
+        }
+    }
+    // A list that executes nothing; `build` makes none.
+    StepFailure {
+        step: Step::ExecService,
+        index: 0,
+        errno: libc::ENOEXEC,
+    }
+}
+
+/// One action. `root` is the new root from [`Operation::Root`] to [`Operation::Pivot`].
+fn perform(operation: &Operation, root: &mut Option<OwnedFd>) -> Result<(), Errno> {
+    match operation {
+        Operation::CloseDescriptors => close_descriptors(),
+        Operation::NewSession => process::reset_inherited().and_then(|()| process::new_session()),
+        Operation::CgroupRoot => process::new_cgroup_namespace(),
+        Operation::HostName(name) => process::set_host_name(name),
+        Operation::Loopback => process::loopback_up(),
+        Operation::PrivateTree => mount::make_tree_private(),
+        Operation::Root { source } => {
+            *root = Some(mount_root(source)?);
+            Ok(())
+        }
+        Operation::NewFileSystem(new) => mount_new(inside(root)?, new),
+        Operation::Copy {
+            source,
+            target,
+            attributes,
+        } => {
+            let copy = mount::clone_tree(source)?;
+            mount::add_attributes(copy.as_fd(), attributes.0, Reach::Tree)?;
+            let place = place(inside(root)?, target, mount::kind(copy.as_fd())?)?;
+            mount::attach(copy.as_fd(), place.as_fd())
+        }
+        Operation::Link { folder, name, to } => {
+            let folder = mount::find(inside(root)?, folder)?;
+            mount::make_link(folder.as_fd(), name, to)
+        }
+        Operation::Restrict { target, attributes } => {
+            let place = mount::find(inside(root)?, target)?;
+            mount::add_attributes(place.as_fd(), attributes.0, Reach::Mount)
+        }
+        Operation::ReadOnlyPath(path) => read_only(inside(root)?, path),
+        Operation::Mask(path) => mask(inside(root)?, path),
+        Operation::Pivot => {
+            mount::pivot(inside(root)?)?;
+            *root = None;
+            Ok(())
+        }
+        Operation::Limit(limit, value) => privilege::set_limit(*limit, *value),
+        Operation::Keyring => keyring(),
+        Operation::DropBoundingSet => privilege::drop_bounding_set(),
+        Operation::User { uid, gid } => privilege::become_user(*uid, *gid),
+        Operation::DropCapabilities => privilege::drop_capabilities(),
+        Operation::NoNewPrivileges => privilege::set_no_new_privileges(),
+        Operation::Filter(program) => install(program),
+        Operation::WorkingFolder(path) => mount::change_folder(path),
+        Operation::Execute {
+            program,
+            arguments,
+            environment,
+        } => Err(process::execute(program, arguments, environment)),
+    }
+}
+
+/// The new root; EBADF where the list mounts something before it.
+fn inside(root: &Option<OwnedFd>) -> Result<BorrowedFd<'_>, Errno> {
+    root.as_ref().map(AsFd::as_fd).ok_or(Errno(libc::EBADF))
+}
+
+fn close_descriptors() -> Result<(), Errno> {
+    let status = LAUNCHER_STATUS_FD as libc::c_uint;
+    process::close_range(3, status - 1)?;
+    process::close_range(status + 1, libc::c_uint::MAX)
+}
+
+/// Copies the image's mount over itself: pivot_root(2) wants a mount point, and restricting a copy leaves
+/// the one outside as it is.
+fn mount_root(source: &CStr) -> Result<OwnedFd, Errno> {
+    let copy = mount::clone_tree(source)?;
+    let attributes = READ_ONLY | NO_SUID | NO_DEV;
+    mount::add_attributes(copy.as_fd(), attributes, Reach::Tree)?;
+    let place = mount::find_outside(source)?;
+    mount::attach(copy.as_fd(), place.as_fd())?;
+    Ok(copy)
+}
+
+fn mount_new(root: BorrowedFd<'_>, new: &FileSystem) -> Result<(), Errno> {
+    let setup = match NewFileSystem::open(new.kind) {
+        Err(Errno(libc::ENODEV)) if new.need == Need::WhereTheKernelHasIt => return Ok(()),
+        other => other?,
+    };
+    for (key, value) in &new.options {
+        setup.option(key, value)?;
+    }
+    let made = setup.mount(new.attributes.0)?;
+    let place = place(root, &new.target, Kind::Folder)?;
+    mount::attach(made.as_fd(), place.as_fd())
+}
+
+/// The place to mount over.
+fn place(root: BorrowedFd<'_>, target: &Target, kind: Kind) -> Result<OwnedFd, Errno> {
+    match target {
+        Target::InImage(path) => mount::find(root, path),
+        Target::Made(path) => {
+            make(root, path, kind)?;
+            mount::find(root, path)
+        }
+    }
+}
+
+/// Makes a file or a folder, and the folders above it, where they are missing.
+fn make(root: BorrowedFd<'_>, path: &CStr, kind: Kind) -> Result<(), Errno> {
+    let names = path.to_bytes().split(|&byte| byte == b'/');
+    let mut names = names.filter(|name| !name.is_empty()).peekable();
+    let mut folder = mount::find(root, c"/")?;
+    let mut above = Vec::new();
+    while let Some(name) = names.next() {
+        let text = CString::new(name).map_err(|_| Errno(libc::EINVAL))?;
+        let made = match kind {
+            Kind::File if names.peek().is_none() => mount::make_file(folder.as_fd(), &text),
+            Kind::File | Kind::Folder => mount::make_folder(folder.as_fd(), &text, 0o755),
+        };
+        match made {
+            Ok(()) | Err(Errno(libc::EEXIST)) => {}
+            Err(errno) => return Err(errno),
+        }
+        above.push(b'/');
+        above.extend(name);
+        if names.peek().is_some() {
+            let path = CString::new(above.clone()).map_err(|_| Errno(libc::EINVAL))?;
+            folder = mount::find(root, &path)?;
+        }
+    }
+    Ok(())
+}
+
+/// The place at `path`, or none where this kernel has no such file.
+fn existing(root: BorrowedFd<'_>, path: &CStr) -> Result<Option<OwnedFd>, Errno> {
+    match mount::find(root, path) {
+        Ok(place) => Ok(Some(place)),
+        Err(Errno(libc::ENOENT)) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn read_only(root: BorrowedFd<'_>, path: &CStr) -> Result<(), Errno> {
+    let Some(place) = existing(root, path)? else {
+        return Ok(());
+    };
+    let copy = mount::clone_open(place.as_fd())?;
+    mount::add_attributes(copy.as_fd(), READ_ONLY, Reach::Mount)?;
+    mount::attach(copy.as_fd(), place.as_fd())
+}
+
+fn mask(root: BorrowedFd<'_>, path: &CStr) -> Result<(), Errno> {
+    let Some(place) = existing(root, path)? else {
+        return Ok(());
+    };
+    let cover = match mount::kind(place.as_fd())? {
+        Kind::File => {
+            let null = mount::find(root, c"/dev/null")?;
+            mount::clone_open(null.as_fd())?
+        }
+        Kind::Folder => {
+            let setup = NewFileSystem::open(c"tmpfs")?;
+            setup.option(c"mode", c"555")?;
+            setup.option(c"nr_inodes", c"1")?;
+            setup.mount(READ_ONLY | NO_SUID | NO_DEV | NO_EXEC)?
+        }
+    };
+    mount::attach(cover.as_fd(), place.as_fd())
+}
+
+/// A kernel without keys has no keyring that could be shared.
+fn keyring() -> Result<(), Errno> {
+    match privilege::new_session_keyring() {
+        Err(Errno(libc::ENOSYS)) => Ok(()),
+        other => other,
+    }
+}
+
+fn install(program: &seccompiler::BpfProgram) -> Result<(), Errno> {
+    use seccompiler::Error;
+    seccompiler::apply_filter(program).map_err(|error| match error {
+        Error::Prctl(error) | Error::Seccomp(error) => Errno::from(error),
+        Error::Backend(_) | Error::EmptyFilter | Error::ThreadSync(_) => Errno(libc::EINVAL),
+    })
+}

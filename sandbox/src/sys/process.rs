@@ -1,0 +1,261 @@
+//! The process itself: session, signals, descriptors, names, exec.
+
+use super::{Errno, check, check_int, owned};
+use std::ffi::{CStr, CString};
+use std::mem;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::ptr;
+
+/// Closes every descriptor from `first` to `last` (close_range(2), Linux 5.9). Only the launcher's own
+/// start calls it, before anything of ours is open in that range.
+///
+/// # Errors
+/// As close_range(2).
+pub fn close_range(first: libc::c_uint, last: libc::c_uint) -> Result<(), Errno> {
+    // SAFETY: takes no pointer. No descriptor in the range is owned by a value of this program: the
+    // launcher calls this before it opens any.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }).map(|_| ())
+}
+
+/// Makes a descriptor close at exec.
+///
+/// # Errors
+/// EBADF where it is not open.
+pub fn close_on_exec(fd: libc::c_int) -> Result<(), Errno> {
+    // SAFETY: F_SETFD takes an int, no pointer.
+    check_int(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) }).map(|_| ())
+}
+
+/// setsid(2). A caller that leads a session already keeps it; one that leads only a group gets EPERM.
+///
+/// # Errors
+/// As setsid(2).
+pub fn new_session() -> Result<(), Errno> {
+    // SAFETY: takes no pointer.
+    check_int(unsafe { libc::setsid() }).map(|_| ())
+}
+
+/// Signals as a program expects them: none blocked, each with its default effect (an ignored signal would
+/// stay ignored over exec, and the Rust run-time ignores SIGPIPE); and the usual file mode mask.
+///
+/// # Errors
+/// As sigprocmask(2).
+pub fn reset_inherited() -> Result<(), Errno> {
+    for signal in 1..libc::SIGRTMAX() {
+        // SAFETY: sets no handler. SIGKILL, SIGSTOP and libc's own two answer EINVAL: they have no other
+        // effect to reset.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    // SAFETY: takes no pointer and can not fail (umask(2)).
+    unsafe { libc::umask(0o022) };
+    // SAFETY: `sigset_t` is plain integers, for which all zeroes is the empty set on Linux.
+    let empty: libc::sigset_t = unsafe { mem::zeroed() };
+    // SAFETY: `empty` lives through the call; the old mask is not asked for.
+    check_int(unsafe { libc::sigprocmask(libc::SIG_SETMASK, &empty, ptr::null_mut()) }).map(|_| ())
+}
+
+/// sethostname(2).
+///
+/// # Errors
+/// As sethostname(2).
+pub fn set_host_name(name: &str) -> Result<(), Errno> {
+    // SAFETY: the kernel reads `len` bytes of a live string; no NUL is needed.
+    check_int(unsafe { libc::sethostname(name.as_ptr().cast(), name.len()) }).map(|_| ())
+}
+
+/// A control-group namespace whose root is the group the process is in now (unshare(2)). The one that
+/// clone3(2) makes has the parent's group as its root, since the child is moved only later.
+///
+/// # Errors
+/// As unshare(2).
+pub fn new_cgroup_namespace() -> Result<(), Errno> {
+    // SAFETY: takes no pointer.
+    check_int(unsafe { libc::unshare(libc::CLONE_NEWCGROUP) }).map(|_| ())
+}
+
+/// A mount namespace of its own, so that what is mounted goes away with this process (unshare(2)).
+///
+/// # Errors
+/// As unshare(2).
+pub fn new_mount_namespace() -> Result<(), Errno> {
+    // SAFETY: takes no pointer.
+    check_int(unsafe { libc::unshare(libc::CLONE_NEWNS) }).map(|_| ())
+}
+
+/// Brings the loopback interface up (netdevice(7), `SIOCSIFFLAGS`).
+///
+/// # Errors
+/// As socket(2) and ioctl(2).
+pub fn loopback_up() -> Result<(), Errno> {
+    let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC;
+    // SAFETY: takes no pointer.
+    let socket = owned(libc::c_long::from(unsafe {
+        libc::socket(libc::AF_INET, kind, 0)
+    }))?;
+    // SAFETY: `ifreq` is plain integers, for which all zeroes is a value.
+    let mut request: libc::ifreq = unsafe { mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+        *to = *from as libc::c_char;
+    }
+    request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
+    // SAFETY: `request` is a live local of the type this request reads.
+    check_int(unsafe {
+        libc::ioctl(
+            socket.as_raw_fd(),
+            libc::SIOCSIFFLAGS as _,
+            &raw mut request,
+        )
+    })
+    .map(|_| ())
+}
+
+/// geteuid(2).
+#[must_use]
+pub fn effective_uid() -> u32 {
+    // SAFETY: takes no pointer and can not fail.
+    unsafe { libc::geteuid() }
+}
+
+/// Arguments or variables as execve(2) wants them.
+#[derive(Debug)]
+pub struct Strings(Vec<CString>);
+
+impl Strings {
+    /// This list.
+    #[must_use]
+    pub fn new(strings: Vec<CString>) -> Strings {
+        Strings(strings)
+    }
+
+    fn pointers(&self) -> Vec<*const libc::c_char> {
+        let all = self.0.iter().map(|string| string.as_ptr());
+        all.chain([ptr::null()]).collect()
+    }
+}
+
+/// execve(2): returns only when it fails.
+pub fn execute(program: &CStr, arguments: &Strings, environment: &Strings) -> Errno {
+    let (arguments, environment) = (arguments.pointers(), environment.pointers());
+    // SAFETY: the program is NUL-terminated, both lists end with null, and the strings they point to are
+    // borrowed for this call.
+    unsafe { libc::execve(program.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
+    Errno::last()
+}
+
+/// A file without a name, sealed so that nobody changes it any more (memfd_create(2)).
+///
+/// # Errors
+/// As memfd_create(2), write(2), lseek(2), fcntl(2).
+pub fn sealed_file(name: &CStr, bytes: &[u8]) -> Result<OwnedFd, Errno> {
+    use std::io::{Seek, Write};
+    let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
+    // SAFETY: `name` is a NUL-terminated string that lives through the call.
+    let made = owned(libc::c_long::from(unsafe {
+        libc::memfd_create(name.as_ptr(), flags)
+    }))?;
+    let mut file = std::fs::File::from(made);
+    file.write_all(bytes)?;
+    file.rewind()?;
+    let seals = libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;
+    // SAFETY: F_ADD_SEALS takes an int, no pointer.
+    check_int(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) })?;
+    Ok(file.into())
+}
+
+/// A descriptor that this program was started with, as its own. For each number at most once.
+///
+/// # Errors
+/// EBADF where it is not open.
+pub fn inherited(fd: libc::c_int) -> Result<OwnedFd, Errno> {
+    // SAFETY: F_GETFD takes no pointer.
+    check_int(unsafe { libc::fcntl(fd, libc::F_GETFD) })?;
+    owned(libc::c_long::from(fd))
+}
+
+/// pidfd_send_signal(2).
+///
+/// # Errors
+/// ESRCH where the process has ended and was waited for.
+pub fn signal(process: BorrowedFd<'_>, signal: libc::c_int) -> Result<(), Errno> {
+    let pidfd = process.as_raw_fd();
+    let no_info = ptr::null::<libc::siginfo_t>();
+    // SAFETY: a null siginfo is allowed.
+    check(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd, signal, no_info, 0) })
+        .map(|_| ())
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// By itself, with this status.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+}
+
+/// Waits for a child to end (waitid(2), `P_PIDFD`, Linux 5.4).
+///
+/// # Errors
+/// ECHILD where it was waited for before.
+pub fn wait(process: BorrowedFd<'_>) -> Result<Ended, Errno> {
+    let id = process.as_raw_fd() as libc::id_t;
+    // SAFETY: `siginfo_t` is plain integers, for which all zeroes is a value.
+    let mut info: libc::siginfo_t = unsafe { mem::zeroed() };
+    // SAFETY: `info` is a live local that the kernel fills.
+    check_int(unsafe { libc::waitid(libc::P_PIDFD, id, &mut info, libc::WEXITED) })?;
+    // SAFETY: waitid(2) fills the fields of SIGCHLD, of which this is one.
+    let status = unsafe { info.si_status() };
+    Ok(match info.si_code {
+        libc::CLD_EXITED => Ended::Code(status),
+        _ => Ended::Signal(status),
+    })
+}
+
+/// Blocks the signals that ask this program to end and returns the descriptor that delivers them
+/// (signalfd(2)).
+///
+/// # Errors
+/// As sigprocmask(2) and signalfd(2).
+pub fn termination_signals() -> Result<OwnedFd, Errno> {
+    // SAFETY: `sigset_t` is plain integers, for which all zeroes is the empty set on Linux.
+    let mut set: libc::sigset_t = unsafe { mem::zeroed() };
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+        // SAFETY: `set` is a live local; the signal number is valid.
+        unsafe { libc::sigaddset(&mut set, signal) };
+    }
+    // SAFETY: `set` lives through the call; the old mask is not asked for.
+    check_int(unsafe { libc::sigprocmask(libc::SIG_BLOCK, &set, ptr::null_mut()) })?;
+    // SAFETY: `set` lives through the call; -1 asks for a new descriptor.
+    let made = unsafe { libc::signalfd(-1, &set, libc::SFD_CLOEXEC) };
+    owned(libc::c_long::from(made))
+}
+
+/// The next signal from [`termination_signals`].
+///
+/// # Errors
+/// As read(2).
+pub fn next_signal(signals: BorrowedFd<'_>) -> Result<libc::c_int, Errno> {
+    const SIZE: usize = mem::size_of::<libc::signalfd_siginfo>();
+    let mut bytes = [0_u8; SIZE];
+    // SAFETY: `bytes` is a live local of SIZE bytes, and the kernel writes at most SIZE.
+    let count = unsafe { libc::read(signals.as_raw_fd(), bytes.as_mut_ptr().cast(), SIZE) };
+    check(count as libc::c_long)?;
+    // `ssi_signo` is the first field, a u32 (signalfd(2)).
+    let [a, b, c, d, ..] = bytes;
+    Ok(u32::from_ne_bytes([a, b, c, d]) as libc::c_int)
+}
+
+/// Waits until one of two descriptors is readable; true for each that is (poll(2)).
+///
+/// # Errors
+/// As poll(2).
+pub fn either_readable(fds: [BorrowedFd<'_>; 2]) -> Result<[bool; 2], Errno> {
+    let mut list = fds.map(|fd| libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    });
+    // SAFETY: `list` is a live local of two entries.
+    check_int(unsafe { libc::poll(list.as_mut_ptr(), 2, -1) })?;
+    Ok(list.map(|entry| entry.revents != 0))
+}
