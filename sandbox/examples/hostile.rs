@@ -4,7 +4,7 @@
 //! `hostile all` prints one line `RESULT <name> <outcome>` an attempt, then `RESULT end`, then sleeps; an
 //! outcome is `ok`, `errno=N`, `signal=N` or `value=...`. `hostile once` does the same and ends.
 //! `hostile memory MIB` touches that much, `hostile fork N` starts N sleeping children, `hostile spin` burns
-//! processor time, `hostile exit N` ends with status N. Each attempt is harmless where it succeeds, in a
+//! processor time, `hostile write FILE` and `list FOLDER` try that, `hostile exit N` ends with status N. Each attempt is harmless where it succeeds, in a
 //! mount and host name namespace of its own.
 
 use std::fs;
@@ -174,6 +174,22 @@ fn environment() -> Outcome {
     Outcome::Value(all.join(","))
 }
 
+/// Makes a file, and takes it away again where that worked.
+fn write(path: &str) -> Outcome {
+    Outcome::from(fs::write(path, "x").and_then(|()| fs::remove_file(path)))
+}
+
+/// Makes a node for the null device, and takes it away again where that worked.
+fn make_device() -> Outcome {
+    let mode = (libc::S_IFCHR | 0o600) as Arg;
+    let null_device = 0x103;
+    let path = c"/tmp/hostile-null";
+    let at = Arg::from(libc::AT_FDCWD);
+    let made = call(libc::SYS_mknodat, &[at, address(path), mode, null_device]);
+    let _ = fs::remove_file("/tmp/hostile-null");
+    made.into()
+}
+
 fn bytes_in(path: &str) -> Outcome {
     let mut buffer = [0; 64];
     match fs::File::open(path).and_then(|mut file| file.read(&mut buffer)) {
@@ -295,9 +311,9 @@ fn observe() -> Vec<(&'static str, Outcome)> {
             fs::read("/../../../etc/passwd").into(),
         ),
         ("kernel_log", fs::File::open("/dev/kmsg").into()),
-        ("write_root", fs::write("/hostile-was-here", "x").into()),
-        ("write_dev", fs::write("/dev/hostile-was-here", "x").into()),
-        ("write_tmp", fs::write("/tmp/hostile-was-here", "x").into()),
+        ("write_root", write("/hostile-was-here")),
+        ("write_dev", write("/dev/hostile-was-here")),
+        ("write_tmp", write("/tmp/hostile-was-here")),
         (
             "write_sysctl",
             fs::write("/proc/sys/vm/overcommit_ratio", "50").into(),
@@ -322,7 +338,6 @@ fn control_group() -> Outcome {
 }
 
 fn attack() -> Vec<(&'static str, Outcome)> {
-    const FIFO_OR_DEVICE: Arg = libc::S_IFCHR as Arg | 0o600;
     let tmpfs = address(c"tmpfs");
     let tmp = address(c"/tmp");
     let at = Arg::from(libc::AT_FDCWD);
@@ -339,14 +354,7 @@ fn attack() -> Vec<(&'static str, Outcome)> {
             "chroot",
             in_child(|| call(libc::SYS_chroot, &[address(c"/")])),
         ),
-        (
-            "mknod",
-            call(
-                libc::SYS_mknodat,
-                &[at, address(c"/tmp/hostile-null"), FIFO_OR_DEVICE, 0x103],
-            )
-            .into(),
-        ),
+        ("mknod", make_device()),
         (
             "unshare_user",
             in_child(|| call(libc::SYS_unshare, &[number(libc::CLONE_NEWUSER)])),
@@ -403,6 +411,7 @@ fn attack() -> Vec<(&'static str, Outcome)> {
             call(libc::SYS_sethostname, &[address(c"hostile"), 7]).into(),
         ),
         ("iopl", in_child(|| call(libc::SYS_iopl, &[3]))),
+        ("ioprio_get", call(libc::SYS_ioprio_get, &[1, 0]).into()),
         ("become_root", in_child(|| call(SET_RES_UID, &[0, 0, 0]))),
         (
             "personality",
@@ -505,6 +514,8 @@ fn main() {
         ["memory", mib] => memory(number(mib) as usize),
         ["fork", count] => fork(number(count)),
         ["spin"] => spin(),
+        ["write", path] => println!("RESULT write {}", Outcome::from(fs::write(path, "x"))),
+        ["list", folder] => println!("RESULT list {}", listed(names(folder))),
         ["exit", status] => exit(number(status) as i32),
         _ => {
             eprintln!("usage: hostile all | once | memory MIB | fork N | spin | exit N");

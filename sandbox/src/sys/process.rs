@@ -142,12 +142,13 @@ pub fn execute(program: &CStr, arguments: &Strings, environment: &Strings) -> Er
     Errno::last()
 }
 
-/// A file without a name, sealed so that nobody changes it any more (memfd_create(2)).
+/// A file without a name, sealed so that nobody changes it any more (memfd_create(2)). Its position is left
+/// at its end, as a reader finds it whose descriptor has been read before.
 ///
 /// # Errors
-/// As memfd_create(2), write(2), lseek(2), fcntl(2).
+/// As memfd_create(2), write(2), fcntl(2).
 pub fn sealed_file(name: &CStr, bytes: &[u8]) -> Result<OwnedFd, Errno> {
-    use std::io::{Seek, Write};
+    use std::io::Write;
     let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
     // SAFETY: `name` is a NUL-terminated string that lives through the call.
     let made = owned(libc::c_long::from(unsafe {
@@ -155,7 +156,6 @@ pub fn sealed_file(name: &CStr, bytes: &[u8]) -> Result<OwnedFd, Errno> {
     }))?;
     let mut file = std::fs::File::from(made);
     file.write_all(bytes)?;
-    file.rewind()?;
     let seals = libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;
     // SAFETY: F_ADD_SEALS takes an int, no pointer.
     check_int(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) })?;

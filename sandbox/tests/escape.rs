@@ -1,0 +1,210 @@
+//! The hostile program inside and outside, in both word sizes. Inside, each attempt must come to exactly
+//! what is written here; outside it must come to something else, so that no line is vacuous.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod support;
+
+use hearth_sandbox::sys::process::Ended;
+use std::collections::BTreeMap;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
+use std::process::Command;
+use support::{Programs, both, image, plan, run};
+
+const NO_CAPABILITIES: &str = "value=0000000000000000,0000000000000000,0000000000000000,\
+                               0000000000000000,0000000000000000";
+
+/// What each attempt comes to inside, whatever the word size. 1 is EPERM, 2 ENOENT, 3 ESRCH, 13 EACCES,
+/// 30 EROFS, 38 ENOSYS, 111 ECONNREFUSED.
+const INSIDE: &[(&str, &str)] = &[
+    ("processes", "value=1"),
+    ("kill_outside", "errno=3"),
+    ("proc_1_environ", "value=own"),
+    ("descriptors", "value=0,1,2"),
+    ("environment", "value=HEARTH_SERVICE=probe"),
+    ("capabilities", NO_CAPABILITIES),
+    ("no_new_privs", "value=1"),
+    ("seccomp", "value=2"),
+    ("groups", "value="),
+    ("uid_map", "value=0 17825792 65536"),
+    ("host_name", "value=probe"),
+    ("interfaces", "value=lo"),
+    (
+        "folder_dev",
+        "value=fd,full,mqueue,null,random,shm,stderr,stdin,stdout,tty,urandom,zero",
+    ),
+    ("folder_sys", "value="),
+    ("control_group", "value=/"),
+    ("interrupts", "value=0"),
+    ("host_file", "errno=2"),
+    ("host_file_above_root", "errno=2"),
+    ("kernel_log", "errno=2"),
+    ("write_root", "errno=30"),
+    ("write_dev", "errno=30"),
+    ("write_tmp", "ok"),
+    ("write_sysctl", "errno=30"),
+    ("execute_from_tmp", "errno=13"),
+    ("mount", "errno=1"),
+    ("umount", "errno=1"),
+    ("pivot_root", "errno=1"),
+    ("chroot", "errno=1"),
+    ("mknod", "errno=1"),
+    ("unshare_user", "errno=1"),
+    ("clone_user", "errno=1"),
+    ("clone_net", "errno=1"),
+    ("clone3", "errno=38"),
+    ("setns", "errno=1"),
+    ("ptrace", "errno=1"),
+    ("process_vm_readv", "errno=1"),
+    ("bpf", "errno=1"),
+    ("perf_event_open", "errno=1"),
+    ("userfaultfd", "errno=1"),
+    ("io_uring_setup", "errno=1"),
+    ("init_module", "errno=1"),
+    ("kexec_load", "errno=1"),
+    ("open_by_handle_at", "errno=1"),
+    ("keyctl", "errno=1"),
+    ("add_key", "errno=1"),
+    ("syslog", "errno=1"),
+    ("reboot", "errno=1"),
+    ("swapon", "errno=1"),
+    ("settimeofday", "errno=1"),
+    ("sethostname", "errno=1"),
+    ("iopl", "errno=1"),
+    ("ioprio_get", "errno=1"),
+    ("become_root", "errno=1"),
+    ("personality", "errno=1"),
+    ("type_into_terminal", "errno=1"),
+    ("raw_socket", "errno=1"),
+    ("packet_socket", "errno=1"),
+    ("netlink_socket", "errno=1"),
+    ("internet_socket", "errno=1"),
+    ("abstract_socket", "errno=111"),
+    ("call_newer_than_policy", "errno=38"),
+];
+
+/// What only one word size can try. 31 is SIGSYS.
+fn inside_of(word: &str) -> &'static [(&'static str, &'static str)] {
+    match word {
+        "i686" => &[("ipc", "errno=1"), ("socketcall_raw", "errno=1")],
+        _ => &[("int_80", "signal=31"), ("x32", "signal=31")],
+    }
+}
+
+/// What is the same on both sides, and why that is no gap.
+const SAME_OUTSIDE: &[&str] = &[
+    "write_tmp",              // a granted place
+    "call_newer_than_policy", // no kernel has it
+    "control_group", // the host may run the tests in its root group; tests/limits.rs looks closer
+    "groups",        // root may have no other group
+];
+
+/// Kernel memory is hidden as an empty file where the kernel offers it at all.
+const KERNEL_MEMORY: [&str; 2] = ["value=0", "errno=2"];
+
+fn results(text: &str) -> BTreeMap<&str, &str> {
+    let lines = text.lines().filter_map(|line| line.strip_prefix("RESULT "));
+    lines
+        .map(|line| line.split_once(' ').unwrap_or((line, "")))
+        .collect()
+}
+
+/// The host's side of what is tried through the abstract socket name space.
+fn listen() -> UnixListener {
+    let name = SocketAddr::from_abstract_name("hearth-hostile").unwrap();
+    UnixListener::bind_addr(&name).unwrap()
+}
+
+fn outside(programs: &Programs) -> String {
+    let done = Command::new("unshare")
+        .args(["--mount", "--uts", "--"])
+        .arg(&programs.hostile)
+        .arg("once")
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{done:?}");
+    String::from_utf8(done.stdout).unwrap()
+}
+
+#[test]
+fn every_attempt_fails_inside_with_its_errno_and_comes_further_outside() {
+    let _listener = listen();
+    for programs in both() {
+        // given the hostile program in an image
+        let image = image(programs);
+        // when it runs inside, and outside
+        let (inside, ended) = run(programs, &plan(image.path(), &["once"]));
+        let outside = outside(programs);
+        // then inside each attempt comes to what is expected, and none is unlisted
+        assert_eq!(ended, Ended::Code(0), "{}: {inside}", programs.word);
+        let (inside, outside) = (results(&inside), results(&outside));
+        let expected: Vec<_> = INSIDE.iter().chain(inside_of(programs.word)).collect();
+        let mut wrong = Vec::new();
+        for (name, outcome) in &expected {
+            if inside.get(name) != Some(outcome) {
+                wrong.push(format!("{name}: {:?}, not {outcome:?}", inside.get(name)));
+            }
+            // and outside to something else
+            if outside.get(name) == Some(outcome) && !SAME_OUTSIDE.contains(name) {
+                wrong.push(format!("{name}: {outcome:?} outside too"));
+            }
+        }
+        assert!(wrong.is_empty(), "{}: {wrong:#?}", programs.word);
+        assert!(KERNEL_MEMORY.contains(&inside["kernel_memory"]));
+        assert_eq!(inside.len(), expected.len() + 2, "{inside:?}"); // kernel_memory, end
+    }
+}
+
+#[test]
+fn policies_open_exactly_what_they_say() {
+    for programs in both() {
+        let image = image(programs);
+        for (policy, opened) in [
+            ("network-client", &["internet_socket"][..]),
+            ("network-server", &["internet_socket"][..]),
+            ("netlink", &["netlink_socket"][..]),
+        ] {
+            // given a service with one more policy
+            let mut plan = plan(image.path(), &["once"]);
+            plan.seccomp.policies.push(policy.into());
+            // when it tries everything
+            let (text, _) = run(programs, &plan);
+            // then only what the policy is for succeeds
+            let found = results(&text);
+            for (name, outcome) in INSIDE.iter().chain(inside_of(programs.word)) {
+                let expected = if opened.contains(name) { "ok" } else { outcome };
+                assert_eq!(found[name], expected, "{} {policy} {name}", programs.word);
+            }
+        }
+    }
+}
+
+#[test]
+fn without_exec_children_no_process_can_be_started() {
+    for programs in both() {
+        let image = image(programs);
+        let mut plan = plan(image.path(), &["once"]);
+        plan.seccomp.policies.clear();
+        let (text, _) = run(programs, &plan);
+        assert_eq!(results(&text)["chroot"], "value=fork-errno-1", "{text}");
+    }
+}
+
+#[test]
+fn a_call_that_the_manifest_names_is_allowed_and_no_other() {
+    for programs in both() {
+        // given a service whose manifest adds one call
+        let image = image(programs);
+        let mut plan = plan(image.path(), &["once"]);
+        plan.seccomp.extra.push("ioprio_get".into());
+        // when it tries everything
+        let (text, _) = run(programs, &plan);
+        // then that one succeeds
+        let found = results(&text);
+        for (name, outcome) in INSIDE.iter().chain(inside_of(programs.word)) {
+            let expected = if *name == "ioprio_get" { "ok" } else { outcome };
+            assert_eq!(found[name], expected, "{} {name}", programs.word);
+        }
+    }
+}
