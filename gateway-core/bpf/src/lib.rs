@@ -1,1 +1,19 @@
-//! placeholder
+//! Small programs for the kernel and the rtnetlink that attaches them.
+//!
+//! [`program`] holds programs as data, [`tc`] attaches one to a network interface's ingress,
+//! [`netlink`] is the socket and message builder that both this crate and netpath use. The fast
+//! path's object and its maps get their loader here.
+//!
+//! Invariants: a program that the kernel refuses is an error with the verifier's words; a program
+//! that is attached replaces its predecessor in one step, so no packet passes between them. What
+//! this crate refuses to do: parse C, need BTF or the `tc` command, decide anything about packets.
+#![deny(unsafe_code)]
+
+pub mod error;
+pub mod limits;
+pub mod netlink;
+pub mod program;
+mod sys;
+pub mod tc;
+
+pub use error::KernelError;

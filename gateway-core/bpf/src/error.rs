@@ -1,0 +1,50 @@
+//! What a caller can meet.
+
+use std::fmt;
+
+/// The kernel refused something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KernelError {
+    /// A request was refused.
+    Refused {
+        /// What was asked, as an infinitive.
+        what: &'static str,
+        /// errno(3).
+        errno: i32,
+    },
+    /// A program was refused by the verifier.
+    Verifier {
+        /// errno(3).
+        errno: i32,
+        /// The end of the verifier's log.
+        log: String,
+    },
+    /// The answer was no netlink message, or did not come whole.
+    Answer,
+}
+
+impl KernelError {
+    /// The system's number of it, errno(3); `EPROTO` for an answer that was none.
+    #[must_use]
+    pub fn errno(&self) -> i32 {
+        match self {
+            KernelError::Refused { errno, .. } | KernelError::Verifier { errno, .. } => *errno,
+            KernelError::Answer => libc::EPROTO,
+        }
+    }
+}
+
+impl fmt::Display for KernelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reason = std::io::Error::from_raw_os_error(self.errno());
+        match self {
+            KernelError::Refused { what, .. } => write!(f, "could not {what}: {reason}"),
+            KernelError::Verifier { log, .. } => {
+                write!(f, "the kernel refused a program: {reason}; {log}")
+            }
+            KernelError::Answer => f.write_str("the kernel's netlink answer was not understood"),
+        }
+    }
+}
+
+impl std::error::Error for KernelError {}

@@ -1,0 +1,223 @@
+//! rtnetlink: build a request, send it, wait for its acknowledgement (rtnetlink(7), netlink(7)).
+//!
+//! One request at a time; the kernel answers before `request` returns.
+
+use crate::error::KernelError;
+use crate::limits::ANSWER_MAX;
+use crate::sys;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// Ask.
+const NLM_F_REQUEST: u16 = 0x1;
+/// Acknowledge.
+const NLM_F_ACK: u16 = 0x4;
+/// Replace what is there.
+pub const REPLACE: u16 = 0x100;
+/// Fail where it is there.
+pub const EXCLUSIVE: u16 = 0x200;
+/// Make it where it is not there.
+pub const CREATE: u16 = 0x400;
+
+const NLMSG_ERROR: u16 = 2;
+const HEADER: usize = 16;
+/// `NLA_F_NESTED`
+const NESTED: u16 = 0x8000;
+
+/// A request under construction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message(Vec<u8>);
+
+impl Message {
+    /// A request of this kind (`RTM_*`) with these flags, and its family's fixed header.
+    #[must_use]
+    pub fn new(kind: u16, flags: u16, family_header: &[u8]) -> Message {
+        let mut bytes = vec![0; 4];
+        bytes.extend_from_slice(&kind.to_ne_bytes());
+        bytes.extend_from_slice(&(flags | NLM_F_REQUEST | NLM_F_ACK).to_ne_bytes());
+        bytes.extend_from_slice(&[0; 8]);
+        bytes.extend_from_slice(family_header);
+        Message(bytes)
+    }
+
+    /// Adds an attribute.
+    #[must_use]
+    pub fn with(mut self, kind: u16, value: &[u8]) -> Message {
+        append(&mut self.0, kind, value);
+        self
+    }
+
+    /// Adds an attribute that holds attributes, after `prefix`, its own fixed header.
+    #[must_use]
+    pub fn with_nested(mut self, kind: u16, prefix: &[u8], inner: &Attributes) -> Message {
+        let value = [prefix, &inner.0].concat();
+        append(&mut self.0, kind | NESTED, &value);
+        self
+    }
+
+    fn finish(mut self, sequence: u32) -> Vec<u8> {
+        let length = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
+        for (at, byte) in length.to_ne_bytes().into_iter().enumerate() {
+            if let Some(place) = self.0.get_mut(at) {
+                *place = byte;
+            }
+        }
+        for (at, byte) in sequence.to_ne_bytes().into_iter().enumerate() {
+            if let Some(place) = self.0.get_mut(8 + at) {
+                *place = byte;
+            }
+        }
+        self.0
+    }
+}
+
+/// Attributes inside of an attribute.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attributes(Vec<u8>);
+
+impl Attributes {
+    /// None yet.
+    #[must_use]
+    pub fn new() -> Attributes {
+        Attributes::default()
+    }
+
+    /// Adds an attribute.
+    #[must_use]
+    pub fn with(mut self, kind: u16, value: &[u8]) -> Attributes {
+        append(&mut self.0, kind, value);
+        self
+    }
+
+    /// Adds an attribute that holds attributes, after `prefix`, its own fixed header.
+    #[must_use]
+    pub fn with_nested(mut self, kind: u16, prefix: &[u8], inner: &Attributes) -> Attributes {
+        let value = [prefix, &inner.0].concat();
+        append(&mut self.0, kind | NESTED, &value);
+        self
+    }
+}
+
+/// Length, kind, value, and zeros up to the next multiple of four.
+fn append(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
+    let length = u16::try_from(4 + value.len()).unwrap_or(u16::MAX);
+    bytes.extend_from_slice(&length.to_ne_bytes());
+    bytes.extend_from_slice(&kind.to_ne_bytes());
+    bytes.extend_from_slice(value);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+}
+
+/// A socket in the network namespace in which it was opened.
+#[derive(Debug)]
+pub struct Netlink {
+    fd: OwnedFd,
+    sequence: u32,
+}
+
+impl Netlink {
+    /// Opens one in the caller's network namespace; it stays there.
+    ///
+    /// # Errors
+    /// As socket(2).
+    pub fn open() -> io::Result<Netlink> {
+        Ok(Netlink {
+            fd: sys::netlink_socket()?,
+            sequence: 0,
+        })
+    }
+
+    /// Sends a request and waits for the kernel's word on it. `what` is an infinitive for errors.
+    ///
+    /// # Errors
+    /// [`KernelError::Refused`] with the kernel's errno; [`KernelError::Answer`].
+    pub fn request(&mut self, what: &'static str, message: Message) -> Result<(), KernelError> {
+        let refused = |e: io::Error| KernelError::Refused {
+            what,
+            errno: e.raw_os_error().unwrap_or(libc::EIO),
+        };
+        self.sequence = self.sequence.wrapping_add(1);
+        sys::send(self.fd.as_fd(), &message.finish(self.sequence)).map_err(refused)?;
+        let mut buffer = vec![0; ANSWER_MAX];
+        loop {
+            let length = match sys::receive(self.fd.as_fd(), &mut buffer) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                other => other.map_err(refused)?,
+            };
+            let answer = buffer.get(..length).unwrap_or_default();
+            match acknowledgement(answer, self.sequence)? {
+                Some(0) => return Ok(()),
+                Some(errno) => return Err(KernelError::Refused { what, errno }),
+                None => {}
+            }
+        }
+    }
+}
+
+/// The errno in the acknowledgement of `sequence`, 0 for success; `None` where it is not in here.
+fn acknowledgement(mut bytes: &[u8], sequence: u32) -> Result<Option<i32>, KernelError> {
+    while !bytes.is_empty() {
+        let length = word(bytes, 0)? as usize;
+        let message = bytes
+            .get(..length)
+            .filter(|m| m.len() >= HEADER)
+            .ok_or(KernelError::Answer)?;
+        let kind = word(message, 4)? as u16;
+        if word(message, 8)? == sequence && kind == NLMSG_ERROR {
+            let errno = word(message, HEADER)?.cast_signed();
+            return Ok(Some(errno.checked_neg().unwrap_or(libc::EPROTO)));
+        }
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    Ok(None)
+}
+
+fn word(bytes: &[u8], at: usize) -> Result<u32, KernelError> {
+    let four: Option<[u8; 4]> = bytes.get(at..at + 4).and_then(|b| b.try_into().ok());
+    four.map(u32::from_ne_bytes).ok_or(KernelError::Answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_are_aligned_and_nested() {
+        let inner = Attributes::new().with(1, b"veth\0");
+        let bytes = Message::new(16, CREATE, &[7; 16])
+            .with_nested(18, &[], &inner)
+            .finish(5);
+        assert_eq!(bytes.len() % 4, 0);
+        assert_eq!(bytes[..4], (bytes.len() as u32).to_ne_bytes());
+        assert_eq!(bytes[8..12], 5u32.to_ne_bytes());
+        // outer attribute: 4 of its own, 4 of the inner one, 5 of text and 3 of padding
+        assert_eq!(bytes[32..34], 16u16.to_ne_bytes());
+        assert_eq!(bytes[34..36], (18u16 | NESTED).to_ne_bytes());
+        assert_eq!(bytes[36..38], 9u16.to_ne_bytes());
+    }
+
+    #[test]
+    fn a_torn_answer_is_an_error_and_a_foreign_one_is_passed_over() {
+        assert_eq!(acknowledgement(&[1, 2, 3], 1), Err(KernelError::Answer));
+        assert_eq!(acknowledgement(&[0; 16], 1), Err(KernelError::Answer));
+        let mut answer = Message::new(NLMSG_ERROR, 0, &(-17i32).to_ne_bytes()).finish(9);
+        assert_eq!(acknowledgement(&answer, 9), Ok(Some(17)));
+        assert_eq!(acknowledgement(&answer, 8), Ok(None));
+        answer.truncate(18);
+        assert_eq!(acknowledgement(&answer, 9), Err(KernelError::Answer));
+    }
+
+    #[test]
+    fn the_kernel_names_its_reason() {
+        // given an unknown link, when it is deleted, then the kernel says ENODEV
+        let unknown = Message::new(
+            17,
+            0,
+            &[0, 0, 0, 0, 0xff, 0xff, 0xff, 0x7f, 0, 0, 0, 0, 0, 0, 0, 0],
+        );
+        let error = Netlink::open()
+            .unwrap()
+            .request("delete a link", unknown)
+            .unwrap_err();
+        assert_eq!(error.errno(), libc::ENODEV, "{error}");
+    }
+}

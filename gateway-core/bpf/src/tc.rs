@@ -1,0 +1,88 @@
+//! Attaches a program to an interface's ingress: clsact and cls_bpf in direct-action mode
+//! (tc-bpf(8)).
+
+use crate::error::KernelError;
+use crate::netlink::{Attributes, CREATE, EXCLUSIVE, Message, Netlink, REPLACE};
+use crate::program::Program;
+use std::os::fd::{AsFd, AsRawFd};
+
+const RTM_NEWQDISC: u16 = 36;
+const RTM_DELQDISC: u16 = 37;
+const RTM_NEWTFILTER: u16 = 44;
+const TCA_KIND: u16 = 1;
+const TCA_OPTIONS: u16 = 2;
+const TCA_BPF_FD: u16 = 6;
+const TCA_BPF_NAME: u16 = 7;
+const TCA_BPF_FLAGS: u16 = 8;
+const TCA_BPF_FLAG_ACT_DIRECT: u32 = 1;
+/// `TC_H_CLSACT`: handle and parent of the clsact qdisc (linux/pkt_sched.h).
+const CLSACT_HANDLE: u32 = 0xffff_0000;
+const CLSACT_PARENT: u32 = 0xffff_fff1;
+/// `TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS)`
+const INGRESS: u32 = 0xffff_fff2;
+/// Priority of our one filter; the fast path replaces it in place.
+const PRIORITY: u32 = 1;
+const ETH_P_IP: u16 = 0x0800;
+
+/// `struct tcmsg` of linux/rtnetlink.h.
+fn tcmsg(index: u32, handle: u32, parent: u32, info: u32) -> [u8; 20] {
+    let mut bytes = [0; 20];
+    let words = [0, index, handle, parent, info];
+    for (place, word) in bytes.chunks_exact_mut(4).zip(words) {
+        place.copy_from_slice(&word.to_ne_bytes());
+    }
+    bytes
+}
+
+/// Runs `program` on every IPv4 packet that arrives on the interface `index`. A program that is
+/// there already is replaced in one step.
+///
+/// # Errors
+/// [`KernelError::Refused`]: the interface is gone, or the kernel lacks `sch_ingress` or `cls_bpf`.
+pub fn attach_ingress(
+    netlink: &mut Netlink,
+    index: u32,
+    program: &Program,
+) -> Result<(), KernelError> {
+    let qdisc = Message::new(
+        RTM_NEWQDISC,
+        CREATE | EXCLUSIVE,
+        &tcmsg(index, CLSACT_HANDLE, CLSACT_PARENT, 0),
+    )
+    .with(TCA_KIND, b"clsact\0");
+    match netlink.request("add the clsact qdisc", qdisc) {
+        Err(KernelError::Refused {
+            errno: libc::EEXIST,
+            ..
+        })
+        | Ok(()) => {}
+        Err(e) => return Err(e),
+    }
+    let options = Attributes::new()
+        .with(TCA_BPF_FD, &program.as_fd().as_raw_fd().to_ne_bytes())
+        .with(TCA_BPF_NAME, b"hearth\0")
+        .with(TCA_BPF_FLAGS, &TCA_BPF_FLAG_ACT_DIRECT.to_ne_bytes());
+    let info = PRIORITY << 16 | u32::from(ETH_P_IP.to_be());
+    let filter = Message::new(
+        RTM_NEWTFILTER,
+        CREATE | REPLACE,
+        &tcmsg(index, 1, INGRESS, info),
+    )
+    .with(TCA_KIND, b"bpf\0")
+    .with_nested(TCA_OPTIONS, &[], &options);
+    netlink.request("attach the ingress program", filter)
+}
+
+/// Removes whatever [`attach_ingress`] has put on the interface.
+///
+/// # Errors
+/// [`KernelError::Refused`]: there is none, or the interface is gone.
+pub fn detach_ingress(netlink: &mut Netlink, index: u32) -> Result<(), KernelError> {
+    let qdisc = Message::new(
+        RTM_DELQDISC,
+        0,
+        &tcmsg(index, CLSACT_HANDLE, CLSACT_PARENT, 0),
+    )
+    .with(TCA_KIND, b"clsact\0");
+    netlink.request("remove the clsact qdisc", qdisc)
+}
