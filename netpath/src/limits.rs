@@ -28,6 +28,9 @@ pub const LOCAL_PORT_LAST: u16 = 60_999;
 /// The port of a DHCP client, kept for the WAN's lease (RFC 2131).
 pub const DHCP_CLIENT_PORT: u16 = 68;
 
+/// The port of a DHCP server (RFC 2131).
+pub const DHCP_SERVER_PORT: u16 = 67;
+
 /// The port of DNS over UDP, the one service whose flows get a shorter timer (RFC 4787 REQ-5a).
 pub const DNS_PORT: u16 = 53;
 

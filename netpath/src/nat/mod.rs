@@ -1,12 +1,52 @@
 //! The NAT machine: every IPv4 packet of the home, the Internet and the services comes here, and
-//! leaves with a [`Verdict`].
+//! leaves with a [`Verdict`] (RFC 4787 for UDP, 5382 for TCP, 5508 for ICMP, 7857 on all three).
+//!
+//! Invariants: nothing is allocated after [`Nat::new`]; no work grows with the number of flows but
+//! for rare events (another WAN address, a service that leaves); a live flow is never removed to
+//! make room; a packet that is not forwarded is unchanged; no inside address leaves for the
+//! Internet. What this refuses to do: read a clock, do I/O, reassemble, follow sequence numbers,
+//! look into what packets carry (no application gateways: RFC 4787 REQ-10).
+//!
+//! Start at `Nat::decide`; `plan` is the policy, `translate` the rewrite, `sessions` the table.
+
+mod events;
+mod flows;
+mod fragments;
+mod hash;
+mod mappings;
+mod places;
+mod plan;
+mod refuse;
+mod services;
+mod sessions;
+mod shares;
+mod table;
+mod tcp;
+mod translate;
+
+#[cfg(test)]
+mod tests;
 
 use crate::counters::{Counters, DropReason};
-use crate::wire::ipv4::Ipv4;
+use crate::limits::{DHCP_CLIENT_PORT, DHCP_SERVER_PORT, SESSIONS_MAX};
+use crate::wire::icmp;
+use crate::wire::ipv4::{Ipv4, Part};
+use crate::wire::transport::{self, Kind, Ports, Protocol, UDP_HEADER_LEN};
 use core::net::Ipv4Addr;
 use core::ops::Range;
-use hearth_model::protocol::{Forward, NetRefusal, NetReport, NetworkPolicy, WanLease, Zone};
+use fragments::{DatagramKey, Followed, Fragments};
+use hash::Hasher;
+use hearth_model::protocol::{Forward, NetReport, NetworkPolicy, WanLease, Zone};
 use hearth_model::{ServiceId, Tick};
+use mappings::Mappings;
+use places::Places;
+use plan::Opening;
+use refuse::{Limiter, Refusal};
+use services::Services;
+use sessions::{Sessions, Side, Tuple};
+use shares::{Hosts, Peers};
+
+pub use places::{is_edge_of, is_no_host};
 
 /// What does not change while the machine runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,18 +114,45 @@ pub enum Verdict {
     Drop(DropReason),
 }
 
+/// A verdict that is no refusal.
+enum Pass {
+    Forward,
+    Local,
+    Dhcp(Range<usize>),
+}
+
 /// The NAT machine.
 #[derive(Debug)]
 pub struct Nat {
+    places: Places,
+    services: Services,
+    sessions: Sessions,
+    mappings: Mappings,
+    peers: Peers,
+    hosts: Hosts,
+    fragments: Fragments,
+    limiter: Limiter,
     counters: Counters,
+    /// The WAN's latest address, which the mappings belong to.
+    mapped_to: Option<Ipv4Addr>,
 }
 
 impl Nat {
     /// A machine without flows; all memory that it will ever use is allocated here.
     #[must_use]
-    pub fn new(_config: NatConfig) -> Nat {
+    pub fn new(config: NatConfig) -> Nat {
+        let hasher = Hasher::new(config.secret);
         Nat {
+            places: Places::new(config),
+            services: Services::new(config.services_subnet, hasher),
+            sessions: Sessions::new(hasher),
+            mappings: Mappings::new(hasher, config.secret),
+            peers: Peers::new(hasher),
+            hosts: Hosts::new(hasher),
+            fragments: Fragments::new(hasher),
+            limiter: Limiter::new(),
             counters: Counters::default(),
+            mapped_to: None,
         }
     }
 
@@ -95,39 +162,135 @@ impl Nat {
         &mut self,
         from: Zone,
         packet: &mut [u8],
-        _now: Tick,
-        _reply: &mut [u8],
+        now: Tick,
+        reply: &mut [u8],
     ) -> Verdict {
         self.counters.receive(from);
-        let reason = match Ipv4::parse(packet) {
-            Ok(_) => DropReason::NoWanAddress,
-            Err(reason) => reason,
-        };
-        self.counters.drop(reason);
-        Verdict::Drop(reason)
+        match self.decide(from, packet, now) {
+            Ok(Pass::Forward) => {
+                self.counters.forwarded = self.counters.forwarded.wrapping_add(1);
+                Verdict::Forward
+            }
+            Ok(Pass::Local) => {
+                self.counters.local = self.counters.local.wrapping_add(1);
+                Verdict::Local
+            }
+            Ok(Pass::Dhcp(range)) => {
+                self.counters.local = self.counters.local.wrapping_add(1);
+                Verdict::Dhcp(range)
+            }
+            Err(refusal) => self.refuse(refusal, from, packet, now, reply),
+        }
     }
 
-    /// Takes a change.
-    ///
-    /// # Errors
-    /// A [`NetRefusal`]; nothing was changed.
-    pub fn event(&mut self, _event: NatEvent, _now: Tick) -> Result<(), NetRefusal> {
-        Ok(())
+    fn refuse(
+        &mut self,
+        refusal: Refusal,
+        from: Zone,
+        packet: &[u8],
+        now: Tick,
+        reply: &mut [u8],
+    ) -> Verdict {
+        let answer = refusal.answer.zip(self.places.own(from));
+        let written = answer.and_then(|(error, source)| {
+            self.limiter.take(now)?;
+            icmp::write_error(reply, error, source, packet).ok()
+        });
+        match written {
+            Some(length) => {
+                self.counters.answer(refusal.reason);
+                Verdict::Reply(length)
+            }
+            None => {
+                self.counters.drop(refusal.reason);
+                Verdict::Drop(refusal.reason)
+            }
+        }
+    }
+
+    fn decide(&mut self, from: Zone, bytes: &mut [u8], now: Tick) -> Result<Pass, Refusal> {
+        let mut packet = Ipv4::parse(bytes)?;
+        if from == Zone::Wan
+            && let Some(range) = dhcp_data(&packet)?
+        {
+            return Ok(Pass::Dhcp(range));
+        }
+        let place = self.places.place(packet.destination())?;
+        self.places.check_source(from, packet.source())?;
+        if from == Zone::Service && self.services.at(packet.source()).is_none() {
+            return Err(DropReason::Source.into());
+        }
+        if matches!(packet.part(), Part::Later { .. }) {
+            return self.later_fragment(from, &mut packet, now);
+        }
+        let (protocol, kind, ports) = transport::read(&packet)?;
+        if kind == Kind::IcmpError {
+            return self.icmp_error(from, place, &mut packet, now);
+        }
+        let tuple = Tuple {
+            source: packet.source(),
+            destination: packet.destination(),
+            ports,
+            protocol,
+            zone: from,
+        };
+        if let Some(found) = self.live(&tuple, now) {
+            return self.pass(found, kind, &mut packet, now);
+        }
+        match self.plan(&tuple, kind, place, now)? {
+            Opening::Local => {
+                if packet.part() == Part::First {
+                    let key = packet_key(&packet, from);
+                    self.fragments.remember(key, Followed::Local, now);
+                }
+                Ok(Pass::Local)
+            }
+            Opening::Flow(plan) => {
+                self.check_link(plan.egress, &packet)?;
+                let opened = self.open(&tuple, &plan, now);
+                let row = opened.map_err(|refusal| match from {
+                    Zone::Wan => refusal.silent(),
+                    Zone::Lan | Zone::Service => refusal,
+                })?;
+                self.pass((row, Side::Initiator), kind, &mut packet, now)
+            }
+            Opening::Admitted {
+                mapping,
+                peer,
+                until,
+            } => {
+                let row = self.admit(&tuple, mapping, peer, until, now)?;
+                self.pass((row, Side::Responder), kind, &mut packet, now)
+            }
+        }
     }
 
     /// Ends the flows whose time is over.
-    pub fn tick(&mut self, _now: Tick) {}
+    pub fn tick(&mut self, now: Tick) {
+        while let Some(row) = self.sessions.pop_expired(now) {
+            self.end(row);
+        }
+    }
 
     /// When [`Nat::tick`] has something to do; `None` while there are no flows.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Tick> {
-        None
+        self.sessions.next_deadline()
     }
 
     /// Totals for the manager.
     #[must_use]
     pub fn report(&self) -> NetReport {
-        NetReport::default()
+        let counters = &self.counters;
+        NetReport {
+            mappings: u32::try_from(self.sessions.len()).unwrap_or(u32::MAX),
+            mappings_max: u32::try_from(SESSIONS_MAX).unwrap_or(u32::MAX),
+            mappings_refused: counters.refused(DropReason::TableFull)
+                + counters.refused(DropReason::HostShareFull),
+            received: counters.received_all(),
+            forwarded: counters.forwarded.wrapping_add(counters.local),
+            dropped: counters.refused_all(),
+        }
     }
 
     /// Packets by verdict.
@@ -135,4 +298,30 @@ impl Nat {
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
+}
+
+/// What the fragments of a packet's datagram share.
+fn packet_key(packet: &Ipv4<'_>, zone: Zone) -> DatagramKey {
+    DatagramKey {
+        zone,
+        source: packet.source(),
+        destination: packet.destination(),
+        protocol: packet.protocol(),
+        identification: packet.identification(),
+    }
+}
+
+/// Where a DHCP server's answer has its data, if a packet is one.
+fn dhcp_data(packet: &Ipv4<'_>) -> Result<Option<Range<usize>>, DropReason> {
+    let ports = Ports {
+        source: DHCP_SERVER_PORT,
+        destination: DHCP_CLIENT_PORT,
+    };
+    let is_answer = matches!(transport::read(packet), Ok((Protocol::Udp, _, p)) if p == ports);
+    if !is_answer || packet.part() != Part::Whole {
+        return Ok(None);
+    }
+    let length = transport::udp_data(packet)?.len();
+    let start = packet.header_len() + UDP_HEADER_LEN;
+    Ok(Some(start..start + length))
 }

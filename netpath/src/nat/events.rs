@@ -1,0 +1,73 @@
+//! Changes from outside the packet path: the WAN's address, services and their ports.
+
+use super::services::{self, Service};
+use super::{Nat, NatEvent};
+use hearth_model::protocol::{NetRefusal, Zone};
+use hearth_model::{ServiceId, Tick};
+
+impl Nat {
+    /// Takes a change.
+    ///
+    /// # Errors
+    /// A [`NetRefusal`]; nothing was changed.
+    pub fn event(&mut self, event: NatEvent, _now: Tick) -> Result<(), NetRefusal> {
+        match event {
+            NatEvent::WanAddress(lease) => {
+                self.places.set_wan(lease);
+                if let Some(lease) = lease
+                    && self.mapped_to.replace(lease.address) != Some(lease.address)
+                {
+                    self.end_all(|s| {
+                        let zones = [s.initiator.zone, s.responder.zone];
+                        s.mapping.is_some() || zones.contains(&Zone::Wan)
+                    });
+                }
+            }
+            NatEvent::Attach {
+                id,
+                address,
+                policy,
+            } => {
+                let new = Service { address, policy };
+                let old = self.services.attach(id, new)?;
+                if old.is_some_and(|old| old.policy != policy) {
+                    self.end_all(|s| s.initiator.source == address);
+                }
+            }
+            NatEvent::Detach { id } => {
+                self.close_forwards(id);
+                if let Some(Service { address, .. }) = self.services.detach(id) {
+                    self.end_all(|s| [s.initiator.source, s.responder.source].contains(&address));
+                }
+            }
+            NatEvent::Forward(forward) => {
+                self.services.forward(forward)?;
+                if forward.from == Zone::Wan {
+                    let protocol = services::protocol(forward.transport);
+                    self.mappings.reserve(protocol, forward.port);
+                }
+            }
+            NatEvent::Unforward { id } => self.close_forwards(id),
+        }
+        Ok(())
+    }
+
+    fn close_forwards(&mut self, id: ServiceId) {
+        let mut closed = false;
+        while let Some(forward) = self.services.pop_forward(id) {
+            closed = true;
+            if forward.from == Zone::Wan {
+                let protocol = services::protocol(forward.transport);
+                self.mappings.unreserve(protocol, forward.port);
+            }
+        }
+        let Some(Service { address, .. }) = self.services.get(id).filter(|_| closed) else {
+            return;
+        };
+        self.end_all(|s| {
+            let came = s.responder.source == address && s.initiator.destination != address;
+            let fixed = s.mapping.is_none() && s.responder.destination != address;
+            came || (s.initiator.source == address && fixed)
+        });
+    }
+}

@@ -1,0 +1,159 @@
+//! Flows come and go: host share, mapping, permission and row in one step, or none of them.
+
+use super::Nat;
+use super::mappings::Inside;
+use super::plan::{Plan, SourceRule};
+use super::refuse::Refusal;
+use super::sessions::{InsertError, Session, Side, Tuple};
+use super::shares::{PeerKey, ShareError};
+use super::table::{Full, Row};
+use crate::counters::DropReason;
+use crate::wire::icmp;
+use crate::wire::transport::{Ports, Protocol};
+use hearth_model::Tick;
+use hearth_model::protocol::Zone;
+
+impl Nat {
+    /// The flow of a tuple; one whose time is over is ended and not found.
+    pub(super) fn live(&mut self, tuple: &Tuple, now: Tick) -> Option<(Row, Side)> {
+        let (row, side) = self.sessions.find(tuple)?;
+        if self.sessions.get(row)?.deadline > now {
+            return Some((row, side));
+        }
+        self.end(row);
+        None
+    }
+
+    /// Opens a planned flow: host share, mapping, permission and row, or none of them.
+    pub(super) fn open(&mut self, tuple: &Tuple, plan: &Plan, now: Tick) -> Result<Row, Refusal> {
+        let host = self.hosts.acquire(plan.charge).map_err(|error| {
+            full(match error {
+                ShareError::ShareFull => DropReason::HostShareFull,
+                ShareError::HostsFull => DropReason::TableFull,
+            })
+        })?;
+        let (source, port, mapping) = match plan.source {
+            SourceRule::Keep => (tuple.source, tuple.ports.source, None),
+            SourceRule::Fixed(address, port) => (address, port, None),
+            SourceRule::Mapped => {
+                let inside = Inside {
+                    protocol: tuple.protocol,
+                    address: tuple.source,
+                    port: tuple.ports.source,
+                };
+                let mapped = self.places.wan_address().ok_or(Full);
+                match mapped.and_then(|wan| Ok((wan, self.mappings.acquire(inside)?))) {
+                    Ok((wan, (row, external))) => (wan, external, Some(row)),
+                    Err(Full) => {
+                        self.hosts.release(host);
+                        return Err(full(DropReason::TableFull));
+                    }
+                }
+            }
+        };
+        let responder = Tuple {
+            source: plan.destination,
+            destination: source,
+            ports: Ports {
+                source: plan.port,
+                destination: port,
+            },
+            protocol: tuple.protocol,
+            zone: plan.egress,
+        };
+        let mut session = Session::new(*tuple, responder, host);
+        session.mapping = mapping;
+        if let Some(mapping) = mapping
+            && (tuple.protocol, plan.egress) == (Protocol::Udp, Zone::Wan)
+        {
+            let remote = plan.destination;
+            session.peer = self.peers.acquire(PeerKey { mapping, remote }).ok();
+        }
+        self.add(session, now)
+    }
+
+    /// Adds the flow of a packet that a mapping's filter lets in: as if the inside had opened it,
+    /// but it ends with the permission.
+    pub(super) fn admit(
+        &mut self,
+        tuple: &Tuple,
+        mapping: Row,
+        peer: Row,
+        until: Tick,
+        now: Tick,
+    ) -> Result<Row, Refusal> {
+        let inside = self
+            .mappings
+            .get(mapping)
+            .ok_or(DropReason::Filtered)?
+            .inside;
+        // The sender learns nothing of what is inside.
+        let host = self.hosts.acquire(inside.address);
+        let host = host.map_err(|_| DropReason::HostShareFull)?;
+        let zone = if self.places.is_lan_host(inside.address) {
+            Zone::Lan
+        } else {
+            Zone::Service
+        };
+        let initiator = Tuple {
+            source: inside.address,
+            destination: tuple.source,
+            ports: Ports {
+                source: inside.port,
+                destination: tuple.ports.source,
+            },
+            protocol: tuple.protocol,
+            zone,
+        };
+        let mut session = Session::new(initiator, *tuple, host);
+        session.deadline = until;
+        session.mapping = Some(mapping);
+        session.peer = Some(peer);
+        self.mappings.share(mapping);
+        self.peers.share(peer);
+        self.add(session, now).map_err(Refusal::silent)
+    }
+
+    fn add(&mut self, session: Session, now: Tick) -> Result<Row, Refusal> {
+        // A flow whose time is over must not stand in the way.
+        self.live(&session.responder, now);
+        self.sessions.insert(session, now).map_err(|error| {
+            self.let_go(&session);
+            match error {
+                InsertError::Full => full(DropReason::TableFull),
+                InsertError::Conflict => full(DropReason::Conflict),
+            }
+        })
+    }
+
+    /// Ends a flow.
+    pub(super) fn end(&mut self, row: Row) {
+        if let Some(session) = self.sessions.remove(row) {
+            self.let_go(&session);
+        }
+    }
+
+    fn let_go(&mut self, session: &Session) {
+        self.hosts.release(session.host);
+        if let Some(mapping) = session.mapping {
+            self.mappings.release(mapping);
+        }
+        if let Some(peer) = session.peer {
+            self.peers.release(peer);
+        }
+    }
+
+    /// Ends the flows that `which` picks: for rare events only.
+    pub(super) fn end_all(&mut self, which: impl Fn(&Session) -> bool) {
+        for row in self.sessions.all_rows() {
+            if self.sessions.get(row).is_some_and(&which) {
+                self.end(row);
+            }
+        }
+    }
+}
+
+/// A new flow that finds no room (RFC 5508 REQ-8).
+fn full(reason: DropReason) -> Refusal {
+    Refusal::answered(reason, icmp::Error::Prohibited)
+}

@@ -1,0 +1,258 @@
+//! Endpoint-independent mappings: an inside endpoint keeps one external port, whoever it talks to
+//! (RFC 4787 REQ-1, RFC 5382 REQ-1, RFC 5508 REQ-1a), and no two share one (REQ-7).
+
+use super::hash::{Hasher, Random};
+use super::table::{Full, Keyed, Row, Table};
+use crate::limits::{EXTERNAL_PORT_FIRST, EXTERNAL_PORT_LAST, SESSIONS_MAX};
+use crate::wire::transport::Protocol;
+use core::net::Ipv4Addr;
+
+/// An inside endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inside {
+    /// Protocol.
+    pub protocol: Protocol,
+    /// Address in the home or of a service.
+    pub address: Ipv4Addr,
+    /// Port, or echo identifier.
+    pub port: u16,
+}
+
+impl From<Inside> for [u32; 4] {
+    fn from(key: Inside) -> [u32; 4] {
+        [
+            u32::from(key.address),
+            u32::from(key.port),
+            key.protocol as u32,
+            0,
+        ]
+    }
+}
+
+/// One mapping.
+#[derive(Clone, Copy, Debug)]
+pub struct Mapping {
+    /// Whose.
+    pub inside: Inside,
+    /// Its port of the WAN's address.
+    pub external: u16,
+    /// Flows that go by it; it ends with the last one.
+    sessions: u32,
+}
+
+impl Keyed for Mapping {
+    type Key = Inside;
+    fn key(&self) -> Inside {
+        self.inside
+    }
+}
+
+/// Words of 32 ports each.
+const WORDS: usize = 65_536 / 32;
+/// Even ports of a word; the odd ones are the others.
+const EVEN: u32 = 0x5555_5555;
+
+/// The external ports of one protocol.
+#[derive(Debug)]
+struct PortSpace {
+    /// The mapping that has the port.
+    owner: Box<[Option<Row>]>,
+    mapped: Box<[u32]>,
+    /// Never given to a mapping: the gateway's own, and those of forwards.
+    reserved: Box<[u32]>,
+}
+
+impl PortSpace {
+    fn new(first: u16, last: u16) -> PortSpace {
+        let mut space = PortSpace {
+            owner: (0..=u16::MAX).map(|_| None).collect(),
+            mapped: (0..WORDS).map(|_| 0).collect(),
+            reserved: (0..WORDS).map(|_| 0).collect(),
+        };
+        for port in (0..=u16::MAX).filter(|port| !(first..=last).contains(port)) {
+            set(&mut space.reserved, port, Bit::On);
+        }
+        space
+    }
+
+    fn free(&self, word: usize) -> u32 {
+        let taken = |bits: &[u32]| bits.get(word).copied().unwrap_or(u32::MAX);
+        !(taken(&self.mapped) | taken(&self.reserved))
+    }
+
+    /// The wanted port, else one of its parity (RFC 4787 REQ-4), else any; a random one of them.
+    fn choose(&self, wanted: u16, random: &mut Random) -> Option<u16> {
+        let (word, bit) = place(wanted);
+        if self.free(word) & bit != 0 {
+            return Some(wanted);
+        }
+        let parity = if wanted.is_multiple_of(2) {
+            EVEN
+        } else {
+            !EVEN
+        };
+        self.search(parity, random)
+            .or_else(|| self.search(!parity, random))
+    }
+
+    fn search(&self, among: u32, random: &mut Random) -> Option<u16> {
+        let start = place(low16(random.next())).0;
+        let turn = random.next() % 32;
+        let words = (start..WORDS).chain(0..start);
+        let (word, free) = words
+            .map(|word| (word, self.free(word) & among))
+            .find(|(_, free)| *free != 0)?;
+        let bit = (free.rotate_right(turn).trailing_zeros() + turn) % 32;
+        u16::try_from(word * 32)
+            .ok()?
+            .checked_add(u16::try_from(bit).ok()?)
+    }
+}
+
+fn low16(n: u32) -> u16 {
+    let [a, b, ..] = n.to_le_bytes();
+    u16::from_le_bytes([a, b])
+}
+
+fn place(port: u16) -> (usize, u32) {
+    (usize::from(port / 32), 1 << (port % 32))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Bit {
+    On,
+    Off,
+}
+
+fn set(words: &mut [u32], port: u16, value: Bit) {
+    let (word, bit) = place(port);
+    if let Some(word) = words.get_mut(word) {
+        match value {
+            Bit::On => *word |= bit,
+            Bit::Off => *word &= !bit,
+        }
+    }
+}
+
+/// All mappings.
+#[derive(Debug)]
+pub struct Mappings {
+    table: Table<Mapping>,
+    tcp: PortSpace,
+    udp: PortSpace,
+    icmp: PortSpace,
+    random: Random,
+}
+
+impl Mappings {
+    /// No mapping.
+    #[must_use]
+    pub fn new(hasher: Hasher, secret: u64) -> Mappings {
+        Mappings {
+            // A mapping has a session at least, so there are never more of them.
+            table: Table::new(SESSIONS_MAX, hasher),
+            tcp: PortSpace::new(EXTERNAL_PORT_FIRST, EXTERNAL_PORT_LAST),
+            udp: PortSpace::new(EXTERNAL_PORT_FIRST, EXTERNAL_PORT_LAST),
+            // Echo identifiers have no well-known part.
+            icmp: PortSpace::new(0, u16::MAX),
+            random: Random::new(!secret),
+        }
+    }
+
+    fn space(&mut self, protocol: Protocol) -> &mut PortSpace {
+        match protocol {
+            Protocol::Tcp => &mut self.tcp,
+            Protocol::Udp => &mut self.udp,
+            Protocol::Icmp => &mut self.icmp,
+        }
+    }
+
+    /// The mapping that has an external port.
+    #[must_use]
+    pub fn at_external(&self, protocol: Protocol, port: u16) -> Option<(Row, &Mapping)> {
+        let space = match protocol {
+            Protocol::Tcp => &self.tcp,
+            Protocol::Udp => &self.udp,
+            Protocol::Icmp => &self.icmp,
+        };
+        let row = space.owner.get(usize::from(port)).copied().flatten()?;
+        Some((row, self.table.get(row)?))
+    }
+
+    /// A mapping.
+    #[must_use]
+    pub fn get(&self, row: Row) -> Option<&Mapping> {
+        self.table.get(row)
+    }
+
+    /// The mapping of an inside endpoint, made where there is none, for one more flow.
+    ///
+    /// # Errors
+    /// [`Full`]: no row or no port is free.
+    pub fn acquire(&mut self, inside: Inside) -> Result<(Row, u16), Full> {
+        if let Some(row) = self.table.find(inside) {
+            let mapping = self.table.get_mut(row).ok_or(Full)?;
+            mapping.sessions += 1;
+            return Ok((row, mapping.external));
+        }
+        let mut random = self.random;
+        let external = self.space(inside.protocol).choose(inside.port, &mut random);
+        self.random = random;
+        let external = external.ok_or(Full)?;
+        let row = self.table.insert(Mapping {
+            inside,
+            external,
+            sessions: 1,
+        })?;
+        self.own(inside.protocol, external, Some(row));
+        Ok((row, external))
+    }
+
+    /// One more flow for a mapping that is there.
+    pub fn share(&mut self, row: Row) {
+        if let Some(mapping) = self.table.get_mut(row) {
+            mapping.sessions += 1;
+        }
+    }
+
+    /// One flow less; the last one ends the mapping.
+    pub fn release(&mut self, row: Row) {
+        let Some(mapping) = self.table.get_mut(row) else {
+            return;
+        };
+        mapping.sessions = mapping.sessions.saturating_sub(1);
+        if mapping.sessions == 0 {
+            let (protocol, external) = (mapping.inside.protocol, mapping.external);
+            self.table.remove(row);
+            self.own(protocol, external, None);
+        }
+    }
+
+    fn own(&mut self, protocol: Protocol, external: u16, owner: Option<Row>) {
+        let space = self.space(protocol);
+        let bit = if owner.is_some() { Bit::On } else { Bit::Off };
+        set(&mut space.mapped, external, bit);
+        if let Some(place) = space.owner.get_mut(usize::from(external)) {
+            *place = owner;
+        }
+    }
+
+    /// Keeps a port from new mappings: it is a forward's.
+    pub fn reserve(&mut self, protocol: Protocol, port: u16) {
+        set(&mut self.space(protocol).reserved, port, Bit::On);
+    }
+
+    /// Gives a forward's port back, unless no mapping may ever have it.
+    pub fn unreserve(&mut self, protocol: Protocol, port: u16) {
+        if (EXTERNAL_PORT_FIRST..=EXTERNAL_PORT_LAST).contains(&port) {
+            set(&mut self.space(protocol).reserved, port, Bit::Off);
+        }
+    }
+
+    /// Mappings in the table.
+    #[cfg(test)]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+}

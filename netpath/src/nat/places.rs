@@ -1,0 +1,184 @@
+//! Where an address is: in the home, among the services, the gateway's own, or out there.
+
+use super::NatConfig;
+use crate::counters::DropReason;
+use core::net::Ipv4Addr;
+use hearth_model::gateway::{mask, same_net};
+use hearth_model::protocol::{WanLease, Zone};
+
+/// Where a destination is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The gateway's address in the home.
+    LanAddress,
+    /// The gateway's end of the services' links.
+    ServiceRouter,
+    /// The gateway's address in the Internet.
+    WanAddress,
+    /// A host of the home.
+    Lan,
+    /// The services' subnet.
+    Services,
+    /// Anywhere else.
+    Wan,
+}
+
+/// The addresses that the machine knows.
+#[derive(Clone, Copy, Debug)]
+pub struct Places {
+    config: NatConfig,
+    wan: Option<WanLease>,
+}
+
+impl Places {
+    /// The configured ones; the WAN's is told later.
+    #[must_use]
+    pub fn new(config: NatConfig) -> Places {
+        Places { config, wan: None }
+    }
+
+    /// The WAN's address, while there is one.
+    #[must_use]
+    pub fn wan_address(&self) -> Option<Ipv4Addr> {
+        self.wan.map(|lease| lease.address)
+    }
+
+    /// Takes the WAN's address.
+    pub fn set_wan(&mut self, lease: Option<WanLease>) {
+        self.wan = lease;
+    }
+
+    /// The gateway's address in the home.
+    #[must_use]
+    pub fn lan_address(&self) -> Ipv4Addr {
+        self.config.lan_address
+    }
+
+    /// The gateway's end of the services' links.
+    #[must_use]
+    pub fn service_router(&self) -> Ipv4Addr {
+        Ipv4Addr::from(u32::from(self.config.services_subnet).wrapping_add(1))
+    }
+
+    /// The gateway's own address on a side: the source of the ICMP errors that it sends there.
+    #[must_use]
+    pub fn own(&self, zone: Zone) -> Option<Ipv4Addr> {
+        match zone {
+            Zone::Lan => Some(self.lan_address()),
+            Zone::Wan => self.wan_address(),
+            Zone::Service => Some(self.service_router()),
+        }
+    }
+
+    /// MTU of a side, bytes.
+    #[must_use]
+    pub fn mtu(&self, zone: Zone) -> u16 {
+        match zone {
+            Zone::Lan => self.config.lan_mtu,
+            Zone::Wan => self.config.wan_mtu,
+            Zone::Service => self.config.services_mtu,
+        }
+    }
+
+    /// Whether a host of the home can have this address.
+    #[must_use]
+    pub fn is_lan_host(&self, address: Ipv4Addr) -> bool {
+        let config = &self.config;
+        same_net(address, config.lan_address, config.lan_prefix)
+            && address != config.lan_address
+            && !is_edge_of(config.lan_address, config.lan_prefix, address)
+    }
+
+    /// Whether the services' subnet has this address.
+    #[must_use]
+    pub fn is_in_services(&self, address: Ipv4Addr) -> bool {
+        let config = &self.config;
+        same_net(address, config.services_subnet, config.services_prefix)
+    }
+
+    /// Where a packet goes.
+    ///
+    /// # Errors
+    /// [`DropReason::Broadcast`], [`DropReason::Multicast`] or [`DropReason::Destination`] where
+    /// it goes to no host.
+    pub fn place(&self, to: Ipv4Addr) -> Result<Place, DropReason> {
+        let config = &self.config;
+        if to == config.lan_address {
+            return Ok(Place::LanAddress);
+        }
+        if self.wan_address() == Some(to) {
+            return Ok(Place::WanAddress);
+        }
+        if self.is_in_services(to) {
+            let place = if to == self.service_router() {
+                Place::ServiceRouter
+            } else {
+                Place::Services
+            };
+            return Ok(place);
+        }
+        if same_net(to, config.lan_address, config.lan_prefix) {
+            if is_edge_of(config.lan_address, config.lan_prefix, to) {
+                return Err(DropReason::Broadcast);
+            }
+            return Ok(Place::Lan);
+        }
+        if to.is_broadcast() || self.is_wan_broadcast(to) {
+            return Err(DropReason::Broadcast);
+        }
+        if to.is_multicast() {
+            return Err(DropReason::Multicast);
+        }
+        if is_no_host(to) {
+            return Err(DropReason::Destination);
+        }
+        Ok(Place::Wan)
+    }
+
+    /// Whether a source may come from a side (RFC 3704 strict reverse path; land attacks).
+    ///
+    /// # Errors
+    /// [`DropReason::Source`]. A service's own address is checked by who knows its number.
+    pub fn check_source(&self, from: Zone, source: Ipv4Addr) -> Result<(), DropReason> {
+        let config = &self.config;
+        let good = match from {
+            Zone::Lan => self.is_lan_host(source) && self.wan_address() != Some(source),
+            Zone::Service => self.is_in_services(source) && source != self.service_router(),
+            Zone::Wan => {
+                !same_net(source, config.lan_address, config.lan_prefix)
+                    && !self.is_in_services(source)
+                    && self.wan_address() != Some(source)
+                    && !self.is_wan_broadcast(source)
+                    && !source.is_multicast()
+                    && !is_no_host(source)
+            }
+        };
+        if good {
+            Ok(())
+        } else {
+            Err(DropReason::Source)
+        }
+    }
+
+    fn is_wan_broadcast(&self, address: Ipv4Addr) -> bool {
+        self.wan.is_some_and(|lease| {
+            same_net(lease.address, address, lease.prefix)
+                && is_edge_of(lease.address, lease.prefix, address)
+        })
+    }
+}
+
+/// Whether an address of a network is its first or last: no host's (RFC 1122 3.2.1.3). Networks of
+/// 31 and 32 bits have no such addresses (RFC 3021).
+#[must_use]
+pub fn is_edge_of(network: Ipv4Addr, prefix: u8, address: Ipv4Addr) -> bool {
+    let host = u32::from(address) & !mask(prefix);
+    prefix < 31 && same_net(network, address, prefix) && (host == 0 || host == !mask(prefix))
+}
+
+/// Networks 0 and 127, and class E with the limited broadcast (RFC 6890).
+#[must_use]
+pub fn is_no_host(address: Ipv4Addr) -> bool {
+    let [first, ..] = address.octets();
+    first == 0 || first == 127 || first >= 240
+}

@@ -1,0 +1,262 @@
+//! The policy: what a packet without a flow may open.
+//!
+//! | from \ to | gateway | home | services | Internet |
+//! | --- | --- | --- | --- | --- |
+//! | home | forward, hairpin, else the gateway's sockets | no | no | mapped |
+//! | service | echo of its router | as its policy says | no | mapped, as its policy says |
+//! | Internet | forward, mapping, the gateway's own answers | - | - | - |
+
+use super::Nat;
+use super::places::Place;
+use super::refuse::Refusal;
+use super::services::{ForwardKey, Service};
+use super::sessions::Tuple;
+use super::shares::PeerKey;
+use super::table::Row;
+use crate::counters::DropReason;
+use crate::limits::{LOCAL_PORT_FIRST, LOCAL_PORT_LAST};
+use crate::wire::icmp::Error;
+use crate::wire::transport::{Kind, Protocol};
+use core::net::Ipv4Addr;
+use hearth_model::protocol::{NetworkPolicy, Zone};
+use hearth_model::{ServiceId, Tick};
+
+/// What a flow's source becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceRule {
+    /// It stays.
+    Keep,
+    /// The WAN's address and the port of its mapping.
+    Mapped,
+    /// The gateway's address and port that lead to it.
+    Fixed(Ipv4Addr, u16),
+}
+
+/// A flow that may be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Where it goes out.
+    pub egress: Zone,
+    /// Its destination after translation.
+    pub destination: Ipv4Addr,
+    /// Its destination port after translation.
+    pub port: u16,
+    /// Its source after translation.
+    pub source: SourceRule,
+    /// Whose share it counts in.
+    pub charge: Ipv4Addr,
+}
+
+/// What a packet without a flow is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// The first of a flow.
+    Flow(Plan),
+    /// From an endpoint that a mapping's filter lets in: a flow that the inside has opened.
+    Admitted {
+        /// The mapping.
+        mapping: Row,
+        /// The permission.
+        peer: Row,
+        /// When the permission ends.
+        until: Tick,
+    },
+    /// For the gateway itself.
+    Local,
+}
+
+fn prohibited(reason: DropReason) -> Refusal {
+    Refusal::answered(reason, Error::Prohibited)
+}
+
+impl Nat {
+    /// Decides what a packet without a flow may open.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(super) fn plan(
+        &self,
+        tuple: &Tuple,
+        kind: Kind,
+        place: Place,
+        now: Tick,
+    ) -> Result<Opening, Refusal> {
+        let opening = match tuple.zone {
+            Zone::Lan => self.plan_lan(tuple, kind, place)?,
+            Zone::Wan => self.plan_wan(tuple, kind, place, now)?,
+            Zone::Service => self.plan_service(tuple, kind, place)?,
+        };
+        match (opening, kind) {
+            (Opening::Flow(_), Kind::Tcp(flags)) if flags.rst() => {
+                Err(DropReason::TcpNoFlow.into())
+            }
+            // An echo reply opens nothing.
+            (Opening::Flow(_), Kind::EchoReply) => Err(DropReason::Unsolicited.into()),
+            (Opening::Flow(_) | Opening::Admitted { .. } | Opening::Local, _) => Ok(opening),
+        }
+    }
+
+    fn target(&self, tuple: &Tuple, from: Zone) -> Option<(Ipv4Addr, u16)> {
+        self.services.target(ForwardKey {
+            from,
+            protocol: tuple.protocol,
+            port: tuple.ports.destination,
+        })
+    }
+
+    fn plan_lan(&self, tuple: &Tuple, kind: Kind, place: Place) -> Result<Opening, Refusal> {
+        let flow = |egress, destination, port, source| {
+            Opening::Flow(Plan {
+                egress,
+                destination,
+                port,
+                source,
+                charge: tuple.source,
+            })
+        };
+        match place {
+            Place::LanAddress => Ok(match self.target(tuple, Zone::Lan) {
+                Some((address, port)) => flow(Zone::Service, address, port, SourceRule::Keep),
+                None => Opening::Local,
+            }),
+            Place::WanAddress => {
+                if let Some((address, port)) = self.target(tuple, Zone::Wan) {
+                    return Ok(flow(Zone::Service, address, port, SourceRule::Mapped));
+                }
+                // A home host reaches another by its mapping without asking the filter: in the
+                // same home it reaches it without the gateway too.
+                let mapped = match kind {
+                    Kind::Tcp(_) | Kind::Udp => self
+                        .mappings
+                        .at_external(tuple.protocol, tuple.ports.destination),
+                    Kind::EchoRequest | Kind::EchoReply | Kind::IcmpError => None,
+                };
+                match mapped {
+                    None => Ok(Opening::Local),
+                    Some((_, mapping)) if self.places.is_lan_host(mapping.inside.address) => {
+                        let inside = mapping.inside;
+                        let source = SourceRule::Mapped;
+                        Ok(flow(Zone::Lan, inside.address, inside.port, source))
+                    }
+                    Some(_) => Err(DropReason::Filtered.into()),
+                }
+            }
+            Place::ServiceRouter => Ok(Opening::Local),
+            Place::Lan => Err(DropReason::LanToLan.into()),
+            Place::Services => Err(prohibited(DropReason::ServiceClosed)),
+            Place::Wan => {
+                let (to, port) = (tuple.destination, tuple.ports.destination);
+                Ok(flow(Zone::Wan, to, port, SourceRule::Mapped))
+            }
+        }
+    }
+
+    fn plan_service(&self, tuple: &Tuple, kind: Kind, place: Place) -> Result<Opening, Refusal> {
+        let found = self.services.at(tuple.source);
+        let (id, service) = found.ok_or(DropReason::Source)?;
+        match place {
+            Place::ServiceRouter => match kind {
+                Kind::EchoRequest | Kind::EchoReply => Ok(Opening::Local),
+                Kind::Tcp(_) | Kind::Udp | Kind::IcmpError => {
+                    Err(prohibited(DropReason::ServiceToGateway))
+                }
+            },
+            Place::LanAddress | Place::WanAddress => Err(prohibited(DropReason::ServiceToGateway)),
+            Place::Services => Err(prohibited(DropReason::ServiceToService)),
+            Place::Lan => self.plan_from_service(tuple, kind, (id, service), Zone::Lan),
+            Place::Wan => self.plan_from_service(tuple, kind, (id, service), Zone::Wan),
+        }
+    }
+
+    /// A service opens a flow, or goes on with one that came by a forward and that this process,
+    /// new since, does not know.
+    fn plan_from_service(
+        &self,
+        tuple: &Tuple,
+        kind: Kind,
+        (id, service): (ServiceId, Service),
+        egress: Zone,
+    ) -> Result<Opening, Refusal> {
+        let may_open = match (service.policy, egress) {
+            (NetworkPolicy::Wan, Zone::Wan | Zone::Lan) => true,
+            (NetworkPolicy::Lan, Zone::Lan) => true,
+            (NetworkPolicy::Lan, Zone::Wan) => false,
+            (NetworkPolicy::None, _) | (_, Zone::Service) => false,
+        };
+        let goes_on = matches!(kind, Kind::Tcp(flags) if !flags.syn());
+        let port = tuple.ports.source;
+        let forward = self.services.port_of(id, egress, tuple.protocol, port);
+        let fixed = match (forward, self.places.own(egress)) {
+            (Some(port), Some(address)) => Some(SourceRule::Fixed(address, port)),
+            (Some(_) | None, _) => None,
+        };
+        let source = match (egress, fixed) {
+            // Endpoint-independent: the forward is that endpoint's mapping.
+            (Zone::Wan, Some(fixed)) if may_open || goes_on => fixed,
+            (Zone::Lan, Some(fixed)) if goes_on => fixed,
+            (Zone::Wan, None) if may_open => SourceRule::Mapped,
+            (Zone::Lan, _) if may_open => SourceRule::Keep,
+            (Zone::Lan | Zone::Wan | Zone::Service, _) => {
+                return Err(prohibited(DropReason::ServicePolicy));
+            }
+        };
+        Ok(Opening::Flow(Plan {
+            egress,
+            destination: tuple.destination,
+            port: tuple.ports.destination,
+            source,
+            charge: tuple.source,
+        }))
+    }
+
+    fn plan_wan(
+        &self,
+        tuple: &Tuple,
+        kind: Kind,
+        place: Place,
+        now: Tick,
+    ) -> Result<Opening, Refusal> {
+        if place != Place::WanAddress {
+            return Err(DropReason::NotOurs.into());
+        }
+        if let Some((address, port)) = self.target(tuple, Zone::Wan) {
+            return Ok(Opening::Flow(Plan {
+                egress: Zone::Service,
+                destination: address,
+                port,
+                source: SourceRule::Keep,
+                charge: address,
+            }));
+        }
+        if let Some((mapping, _)) = self
+            .mappings
+            .at_external(tuple.protocol, tuple.ports.destination)
+            && kind != Kind::EchoRequest
+        {
+            let key = PeerKey {
+                mapping,
+                remote: tuple.source,
+            };
+            // TCP and ICMP are filtered by address and port: only a flow that is known passes.
+            let permitted = match tuple.protocol {
+                Protocol::Udp => self.peers.permitted(key, now),
+                Protocol::Tcp | Protocol::Icmp => None,
+            };
+            let (peer, until) = permitted.ok_or(DropReason::Filtered)?;
+            return Ok(Opening::Admitted {
+                mapping,
+                peer,
+                until,
+            });
+        }
+        let own = (LOCAL_PORT_FIRST..=LOCAL_PORT_LAST).contains(&tuple.ports.destination);
+        match kind {
+            // The gateway answers a ping, and gets the answers to its own.
+            Kind::EchoRequest | Kind::EchoReply => Ok(Opening::Local),
+            Kind::Tcp(flags) if own && (!flags.syn() || flags.ack()) => Ok(Opening::Local),
+            Kind::Udp if own => Ok(Opening::Local),
+            // RFC 5382 REQ-4: nobody tells the sender of an unsolicited SYN, ever.
+            Kind::Tcp(_) | Kind::Udp | Kind::IcmpError => Err(DropReason::Unsolicited.into()),
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Two small tables that flows count in: whose share they use, and whom their mapping has sent to.
+
+use super::hash::Hasher;
+use super::table::{Full, Keyed, Row, Table};
+use crate::limits::{HOST_SHARE, HOSTS_MAX, SESSIONS_MAX};
+use core::net::Ipv4Addr;
+use hearth_model::Tick;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct HostKey(Ipv4Addr);
+
+impl From<HostKey> for [u32; 4] {
+    fn from(key: HostKey) -> [u32; 4] {
+        [u32::from(key.0), 0, 0, 0]
+    }
+}
+
+#[derive(Debug)]
+struct Host {
+    address: Ipv4Addr,
+    sessions: u32,
+}
+
+impl Keyed for Host {
+    type Key = HostKey;
+    fn key(&self) -> HostKey {
+        HostKey(self.address)
+    }
+}
+
+/// Why a host gets no further flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShareError {
+    /// It has [`HOST_SHARE`] flows.
+    ShareFull,
+    /// [`HOSTS_MAX`] other hosts have flows.
+    HostsFull,
+}
+
+/// Flows by inside host (RFC 6888 REQ-4).
+#[derive(Debug)]
+pub struct Hosts {
+    table: Table<Host>,
+}
+
+impl Hosts {
+    /// No host.
+    #[must_use]
+    pub fn new(hasher: Hasher) -> Hosts {
+        Hosts {
+            table: Table::new(HOSTS_MAX, hasher),
+        }
+    }
+
+    /// One more flow for a host.
+    ///
+    /// # Errors
+    /// [`ShareError`].
+    pub fn acquire(&mut self, address: Ipv4Addr) -> Result<Row, ShareError> {
+        let Some(row) = self.table.find(HostKey(address)) else {
+            let host = Host {
+                address,
+                sessions: 1,
+            };
+            return self
+                .table
+                .insert(host)
+                .map_err(|Full| ShareError::HostsFull);
+        };
+        match self.table.get_mut(row) {
+            Some(host) if host.sessions < HOST_SHARE => {
+                host.sessions += 1;
+                Ok(row)
+            }
+            Some(_) | None => Err(ShareError::ShareFull),
+        }
+    }
+
+    /// One flow less.
+    pub fn release(&mut self, row: Row) {
+        if let Some(host) = self.table.get_mut(row) {
+            host.sessions = host.sessions.saturating_sub(1);
+            if host.sessions == 0 {
+                self.table.remove(row);
+            }
+        }
+    }
+
+    /// Hosts with flows.
+    #[cfg(test)]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+}
+
+/// A mapping and an address that it sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerKey {
+    /// The mapping.
+    pub mapping: Row,
+    /// The address out there.
+    pub remote: Ipv4Addr,
+}
+
+impl From<PeerKey> for [u32; 4] {
+    fn from(key: PeerKey) -> [u32; 4] {
+        [u32::from(key.remote), u32::from(key.mapping), 0, 0]
+    }
+}
+
+#[derive(Debug)]
+struct Peer {
+    key: PeerKey,
+    sessions: u32,
+    deadline: Tick,
+}
+
+impl Keyed for Peer {
+    type Key = PeerKey;
+    fn key(&self) -> PeerKey {
+        self.key
+    }
+}
+
+/// Address-dependent filtering (RFC 4787 REQ-8): what a UDP mapping lets in, and until when.
+#[derive(Debug)]
+pub struct Peers {
+    table: Table<Peer>,
+}
+
+impl Peers {
+    /// Nobody.
+    #[must_use]
+    pub fn new(hasher: Hasher) -> Peers {
+        Peers {
+            // A peer has a session at least, so there are never more of them.
+            table: Table::new(SESSIONS_MAX, hasher),
+        }
+    }
+
+    /// The permission, where it is live, and when it ends.
+    #[must_use]
+    pub fn permitted(&self, key: PeerKey, now: Tick) -> Option<(Row, Tick)> {
+        let row = self.table.find(key)?;
+        let deadline = self.table.get(row)?.deadline;
+        (deadline > now).then_some((row, deadline))
+    }
+
+    /// One more flow between a mapping and an address; a new one permits nothing until
+    /// [`Peers::extend`].
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub fn acquire(&mut self, key: PeerKey) -> Result<Row, Full> {
+        if let Some(row) = self.table.find(key) {
+            self.share(row);
+            return Ok(row);
+        }
+        self.table.insert(Peer {
+            key,
+            sessions: 1,
+            deadline: Tick(0),
+        })
+    }
+
+    /// One more flow for a permission that is there.
+    pub fn share(&mut self, row: Row) {
+        if let Some(peer) = self.table.get_mut(row) {
+            peer.sessions += 1;
+        }
+    }
+
+    /// Permits until `deadline`, or longer where it did already.
+    pub fn extend(&mut self, row: Row, deadline: Tick) {
+        if let Some(peer) = self.table.get_mut(row) {
+            peer.deadline = peer.deadline.max(deadline);
+        }
+    }
+
+    /// One flow less; the last one ends the permission.
+    pub fn release(&mut self, row: Row) {
+        if let Some(peer) = self.table.get_mut(row) {
+            peer.sessions = peer.sessions.saturating_sub(1);
+            if peer.sessions == 0 {
+                self.table.remove(row);
+            }
+        }
+    }
+
+    /// Permissions in the table.
+    #[cfg(test)]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+}

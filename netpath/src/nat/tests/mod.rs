@@ -1,0 +1,13 @@
+//! The NAT machine in virtual time, both ends in one test.
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "a test names the outcome that it expects; all others fail it"
+)]
+
+mod icmp;
+mod limits;
+mod properties;
+mod support;
+mod tcp;
+mod udp;
+mod zones;

@@ -1,0 +1,249 @@
+//! Packets of known flows: the check of the next link, the flow's state and timer, the rewrite.
+
+use super::Nat;
+use super::fragments::{DatagramKey, Followed};
+use super::places::Place;
+use super::refuse::Refusal;
+use super::sessions::{Session, Side, Tuple};
+use super::table::Row;
+use super::{Pass, packet_key};
+use crate::counters::DropReason;
+use crate::limits::{
+    DNS_PORT, ICMP_TIMEOUT_MS, LOCAL_PORT_FIRST, LOCAL_PORT_LAST, UDP_DNS_TIMEOUT_MS,
+    UDP_TIMEOUT_MS,
+};
+use crate::wire::checksum::Delta;
+use crate::wire::icmp::{self, Error};
+use crate::wire::ipv4::{Ipv4, Part};
+use crate::wire::transport::{self, Kind, Ports, Protocol};
+use core::net::Ipv4Addr;
+use hearth_model::Tick;
+use hearth_model::protocol::Zone;
+
+/// Offset of the second 8 bytes of a datagram: a fragment there overwrites TCP flags (RFC 1858).
+const TCP_OVERLAP_OFFSET: u16 = 8;
+
+impl Nat {
+    /// Whether the next link can take a packet: before anything is changed.
+    ///
+    /// # Errors
+    /// [`Refusal`] of what would be answered to a whole packet.
+    pub(super) fn check_link(&self, egress: Zone, packet: &Ipv4<'_>) -> Result<(), Refusal> {
+        if egress == Zone::Wan && self.places.wan_address().is_none() {
+            return Err(Refusal::answered(
+                DropReason::NoWanAddress,
+                Error::NetUnreachable,
+            ));
+        }
+        // The kernel takes one off when it forwards.
+        if packet.ttl() <= 1 {
+            return Err(Refusal::answered(
+                DropReason::TtlExceeded,
+                Error::TimeExceeded,
+            ));
+        }
+        let mtu = self.places.mtu(egress);
+        if packet.total_len() > mtu && packet.dont_fragment() {
+            return Err(Refusal::answered(DropReason::TooBig, Error::TooBig { mtu }));
+        }
+        Ok(())
+    }
+
+    /// A packet of a flow passes: state, timer, rewrite.
+    ///
+    /// # Errors
+    /// [`Refusal`]; the packet is then unchanged.
+    pub(super) fn pass(
+        &mut self,
+        (row, side): (Row, Side),
+        kind: Kind,
+        packet: &mut Ipv4<'_>,
+        now: Tick,
+    ) -> Result<Pass, Refusal> {
+        let session = self.sessions.get(row).ok_or(DropReason::Unsolicited)?;
+        let (opposite, serial) = (*session.opposite(side), session.serial);
+        self.check_link(opposite.zone, packet)?;
+        self.guard_egress(&opposite)?;
+        self.refresh(row, side, kind, now);
+        if packet.part() == Part::First {
+            let followed = Followed::Session { row, serial, side };
+            let arrived = arrival_zone(self.sessions.get(row), side);
+            if let Some(zone) = arrived {
+                self.fragments
+                    .remember(packet_key(packet, zone), followed, now);
+            }
+        }
+        let delta = packet.set_addresses(opposite.destination, opposite.source);
+        let ports = Ports {
+            source: opposite.ports.destination,
+            destination: opposite.ports.source,
+        };
+        transport::rewrite(opposite.protocol, packet.payload_mut(), ports, delta);
+        Ok(Pass::Forward)
+    }
+
+    /// No inside address leaves for the Internet: true by construction, and checked all the same.
+    fn guard_egress(&self, opposite: &Tuple) -> Result<(), Refusal> {
+        let wan = self.places.wan_address();
+        if opposite.zone == Zone::Wan && Some(opposite.destination) != wan {
+            return Err(DropReason::EgressGuard.into());
+        }
+        Ok(())
+    }
+
+    /// Moves the state and the timer of a flow. What comes from the Internet prolongs no UDP or
+    /// ICMP flow (RFC 4787 REQ-6): else a stranger could keep a mapping open for ever.
+    fn refresh(&mut self, row: Row, side: Side, kind: Kind, now: Tick) {
+        let Some(session) = self.sessions.get_mut(row) else {
+            return;
+        };
+        let from_inside = arrival_zone(Some(session), side) != Some(Zone::Wan);
+        let timeout = match kind {
+            Kind::Tcp(flags) => {
+                session.tcp = session.tcp.after(side, flags);
+                Some(session.tcp.timeout_ms())
+            }
+            Kind::Udp => from_inside.then(|| udp_timeout_ms(session)),
+            Kind::EchoRequest | Kind::EchoReply => from_inside.then_some(ICMP_TIMEOUT_MS),
+            Kind::IcmpError => None,
+        };
+        if let Some(timeout) = timeout {
+            let (deadline, peer) = (now.after_ms(timeout), session.peer);
+            self.sessions.set_deadline(row, deadline);
+            if let Some(peer) = peer {
+                self.peers.extend(peer, deadline);
+            }
+        }
+    }
+
+    /// A later fragment goes where its first one went.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(super) fn later_fragment(
+        &mut self,
+        zone: Zone,
+        packet: &mut Ipv4<'_>,
+        now: Tick,
+    ) -> Result<Pass, Refusal> {
+        let key: DatagramKey = packet_key(packet, zone);
+        if key.protocol == Protocol::Tcp as u8
+            && packet.part()
+                == (Part::Later {
+                    offset: TCP_OVERLAP_OFFSET,
+                })
+        {
+            return Err(DropReason::FragmentTiny.into());
+        }
+        let known = self.fragments.recall(&key, now);
+        let (row, serial, side) = match known.ok_or(DropReason::FragmentUnknown)? {
+            Followed::Local => return Ok(Pass::Local),
+            Followed::Session { row, serial, side } => (row, serial, side),
+        };
+        let session = self.sessions.get(row).filter(|s| s.serial == serial);
+        let opposite = *session.ok_or(DropReason::FragmentUnknown)?.opposite(side);
+        // No answers about a later fragment (RFC 1122 3.2.2).
+        self.check_link(opposite.zone, packet)
+            .map_err(Refusal::silent)?;
+        self.guard_egress(&opposite)?;
+        packet.set_addresses(opposite.destination, opposite.source);
+        Ok(Pass::Forward)
+    }
+
+    /// An ICMP error about a packet of a flow goes to who sent that packet, and shows it as it
+    /// was sent (RFC 5508 REQ-4, REQ-5). No flow is prolonged or ended by it (REQ-6).
+    ///
+    /// # Errors
+    /// [`Refusal`], never answered.
+    pub(super) fn icmp_error(
+        &mut self,
+        zone: Zone,
+        place: Place,
+        packet: &mut Ipv4<'_>,
+        now: Tick,
+    ) -> Result<Pass, Refusal> {
+        if packet.part() != Part::Whole {
+            return Err(DropReason::FragmentTiny.into());
+        }
+        let reporter = packet.source();
+        let about = {
+            let inner = icmp::embedded(packet.payload_mut())?;
+            let (protocol, ports) = transport::read_embedded(&inner)?;
+            // The answer to the embedded packet would arrive as this.
+            Tuple {
+                source: inner.destination(),
+                destination: inner.source(),
+                ports: Ports {
+                    source: ports.destination,
+                    destination: ports.source,
+                },
+                protocol,
+                zone,
+            }
+        };
+        // An error goes to the source of the packet that it is about.
+        if packet.destination() != about.destination {
+            return Err(DropReason::IcmpUnrelated.into());
+        }
+        let Some((row, side)) = self.live(&about, now) else {
+            return self.own_error(&about, place);
+        };
+        let session = self.sessions.get(row).ok_or(DropReason::IcmpUnrelated)?;
+        let opposite = *session.opposite(side);
+        self.check_link(opposite.zone, packet)
+            .map_err(Refusal::silent)?;
+        self.guard_egress(&opposite)?;
+        rewrite_embedded(packet.payload_mut(), &opposite)?;
+        // A router in the Internet is named as it is; whoever reports from inside is shown to the
+        // other side as the flow's own address there.
+        let source = match zone {
+            Zone::Wan => reporter,
+            Zone::Lan | Zone::Service => opposite.destination,
+        };
+        packet.set_addresses(source, opposite.source);
+        Ok(Pass::Forward)
+    }
+
+    /// An error about a packet that the gateway itself sent.
+    fn own_error(&self, about: &Tuple, place: Place) -> Result<Pass, Refusal> {
+        let own_port = (LOCAL_PORT_FIRST..=LOCAL_PORT_LAST).contains(&about.ports.destination);
+        let ours = match place {
+            Place::LanAddress | Place::ServiceRouter => true,
+            Place::WanAddress => about.protocol == Protocol::Icmp || own_port,
+            Place::Lan | Place::Services | Place::Wan => false,
+        };
+        let sent: Option<Ipv4Addr> = self.places.own(about.zone);
+        if ours && sent == Some(about.destination) {
+            Ok(Pass::Local)
+        } else {
+            Err(DropReason::IcmpUnrelated.into())
+        }
+    }
+}
+
+fn arrival_zone(session: Option<&Session>, side: Side) -> Option<Zone> {
+    session.map(|session| match side {
+        Side::Initiator => session.initiator.zone,
+        Side::Responder => session.responder.zone,
+    })
+}
+
+fn udp_timeout_ms(session: &Session) -> u64 {
+    let asks_dns = session.initiator.ports.destination == DNS_PORT;
+    if asks_dns && session.responder.zone == Zone::Wan {
+        UDP_DNS_TIMEOUT_MS
+    } else {
+        UDP_TIMEOUT_MS
+    }
+}
+
+/// Turns the packet inside an ICMP error into what its sender had sent: the opposite tuple.
+fn rewrite_embedded(message: &mut [u8], sent: &Tuple) -> Result<(), Refusal> {
+    {
+        let mut inner = icmp::embedded(message)?;
+        let delta: Delta = inner.set_addresses(sent.source, sent.destination);
+        transport::rewrite(sent.protocol, inner.payload_mut(), sent.ports, delta);
+    }
+    icmp::set_checksum(message);
+    Ok(())
+}
