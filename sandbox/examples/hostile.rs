@@ -90,6 +90,18 @@ fn wait(child: i64) -> Outcome {
     }
 }
 
+/// Brings loopback up (SIOCSIFFLAGS), as who has power over the network can.
+fn raise_interface() -> Outcome {
+    let Ok(socket) = std::net::UdpSocket::bind("0.0.0.0:0") else {
+        return Outcome::Value("no-socket".into());
+    };
+    let mut request = [0_u8; 40];
+    request[..2].copy_from_slice(b"lo");
+    request[16] = 1; // IFF_UP
+    let args = [Arg::from(socket.as_raw_fd()), 0x8914, address(&request)];
+    call(libc::SYS_ioctl, &args).into()
+}
+
 /// A clone that copies memory like fork(2), with more flags.
 fn clone_with(flags: libc::c_int) -> Outcome {
     let flags = flags | libc::SIGCHLD;
@@ -429,6 +441,7 @@ fn attack() -> Vec<(&'static str, Outcome)> {
         ("packet_socket", call(libc::SYS_socket, &[17, 3, 0]).into()),
         ("netlink_socket", call(libc::SYS_socket, &[16, 3, 0]).into()),
         ("internet_socket", call(libc::SYS_socket, &[2, 1, 0]).into()),
+        ("raise_interface", raise_interface()),
         ("abstract_socket", abstract_socket()),
         ("call_newer_than_policy", call(5000, &[]).into()),
     ]

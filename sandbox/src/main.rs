@@ -17,7 +17,7 @@ struct Command {
 #[derive(Subcommand)]
 enum Action {
     /// Run a command in a sandbox and return its exit status
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Become a service: for PID 1, which passes the plan on descriptor 3
     ExecPlan,
 }

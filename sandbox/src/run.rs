@@ -38,6 +38,9 @@ pub struct RunArgs {
     /// Environment variable NAME=VALUE; may be repeated. Nothing else is passed but PATH
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_variable)]
     env: Vec<(String, String)>,
+    /// Network namespace, such as /run/netns/NAME of `ip netns` (default: an empty one)
+    #[arg(long, value_name = "FILE")]
+    network: Option<PathBuf>,
     /// Memory limit, MiB
     #[arg(long, value_name = "MIB", default_value_t = RUN_MEMORY_MIB)]
     memory: u64,
@@ -99,6 +102,8 @@ pub fn run(args: &RunArgs) -> u8 {
 /// The error is for a person: it goes to standard error and nowhere else.
 fn attempt(args: &RunArgs) -> Result<u8, String> {
     let mut plan = plan(args)?;
+    // Whoever wrote a plan does not know where it is run.
+    plan.empty_network = args.network.is_none();
     plan.check().map_err(|error| error.to_string())?;
     if args.dry_run {
         return dry_run(&plan, args);
@@ -112,12 +117,20 @@ fn attempt(args: &RunArgs) -> Result<u8, String> {
         Some(group) => Some(group.open().map_err(|error| error.to_string())?),
         None => None,
     };
+    let network = match &args.network {
+        Some(path) => {
+            let open = File::open(path);
+            Some(open.map_err(|error| format!("{}: {error}", path.display()))?)
+        }
+        None => None,
+    };
     let image = mount_root(&mut plan)?;
     let (input, output, error) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
     let start = Start {
         launcher: launcher.as_fd(),
         standard: [input.as_fd(), output.as_fd(), error.as_fd()],
         cgroup: cgroup.as_ref().map(AsFd::as_fd),
+        network: network.as_ref().map(AsFd::as_fd),
     };
     // Before the start: a signal in between would leave the command behind.
     let signals = process::termination_signals().map_err(|errno| format!("signals: {errno}"))?;

@@ -172,7 +172,7 @@ fn every_failed_start_names_its_step_and_leaves_no_mount() {
 }
 
 fn bytes_fail(programs: &Programs, bytes: &[u8]) -> StepFailure {
-    match start_bytes(programs, bytes, None) {
+    match start_bytes(programs, bytes, None, None) {
         Err(StartError::Step(failure)) => failure,
         Err(error) => panic!("{error}"),
         Ok(_) => panic!("it started"),

@@ -4,12 +4,14 @@
 mod support;
 
 use hearth_model::plan::BindAccess;
+use hearth_model::step::{Step, StepFailure};
 use hearth_sandbox::outside::{FIRST_ID, cgroup};
 use hearth_sandbox::sys::process::Ended;
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, chown, symlink};
 use std::path::Path;
-use support::{Programs, bind, both, image, open_folder, plan, start_bytes};
+use std::process::Command;
+use support::{Programs, bind, both, failure, image, open_folder, plan, start_bytes};
 
 /// Copies `/hostile` to `target` inside, by the hostile program itself: whether a place can be written.
 fn writes(programs: &Programs, source: &Path, access: BindAccess, target: &str) -> (String, Ended) {
@@ -91,17 +93,102 @@ fn its_own_control_group_is_the_root_of_what_it_sees() {
         let group = tree.join(format!("hearth-test-{}", std::process::id()));
         fs::create_dir(&group).unwrap();
         let folder = File::open(&group).unwrap();
-        // when it is born there
+        // when it is born there and has come to rest
         let image = image(programs);
         let bytes = plan(image.path(), &["all"]).encode().unwrap();
-        let started = start_bytes(programs, &bytes, Some(&folder)).unwrap();
+        let mut started = start_bytes(programs, &bytes, Some(&folder), None).unwrap();
+        let text = started.read_until("RESULT end");
         // then the host sees it there, and it sees itself at the root
         let members = fs::read_to_string(group.join("cgroup.procs")).unwrap();
         assert_eq!(members.trim(), started.running.pid().to_string());
+        assert!(text.contains("RESULT control_group value=/\n"), "{text}");
         started.running.signal(libc::SIGKILL).unwrap();
-        let (text, ended) = started.finish();
+        let (_, ended) = started.finish();
         assert_eq!(ended, Ended::Signal(libc::SIGKILL));
-        drop(text);
         fs::remove_dir(&group).unwrap();
+    }
+}
+
+/// A network namespace by `ip netns`, removed when dropped.
+struct Network(String);
+
+impl Network {
+    fn new(word: &str) -> Network {
+        let name = format!("hearth-test-{word}-{}", std::process::id());
+        ip(&["netns", "add", &name]);
+        Network(name)
+    }
+
+    fn open(&self) -> File {
+        File::open(format!("/run/netns/{}", self.0)).unwrap()
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        ip(&["netns", "del", &self.0]);
+    }
+}
+
+fn ip(arguments: &[&str]) {
+    let done = Command::new("ip").args(arguments).status().unwrap();
+    assert!(done.success(), "ip {arguments:?}");
+}
+
+#[test]
+fn a_capability_that_is_granted_has_no_power_over_the_network() {
+    for programs in both() {
+        // given a service that keeps CAP_NET_ADMIN, in a network that was made for it
+        let network = Network::new(programs.word);
+        let image = image(programs);
+        let mut plan = plan(image.path(), &["once"]);
+        plan.empty_network = false;
+        let policies = ["network-server", "netlink", "dhcp-server"];
+        plan.seccomp.policies.extend(policies.map(str::to_owned));
+        let bytes = plan.encode().unwrap();
+        // when it tries everything
+        let started = start_bytes(programs, &bytes, None, Some(&network.open())).unwrap();
+        let (text, _) = started.finish();
+        // then it holds the capability, and can still not raise an interface or open a raw socket
+        let kept = "0000000000001400";
+        for line in [
+            &format!("RESULT capabilities value={kept},{kept},{kept},{kept},{kept}"),
+            "RESULT raise_interface errno=1",
+            "RESULT raw_socket errno=1",
+            "RESULT internet_socket ok",
+        ] {
+            assert!(text.lines().any(|known| known == line), "{line}\n{text}");
+        }
+    }
+}
+
+#[test]
+fn a_capability_over_a_network_of_its_own_is_refused() {
+    for programs in both() {
+        let image = image(programs);
+        let mut plan = plan(image.path(), &["once"]);
+        plan.seccomp.policies.push("dhcp-server".into());
+        let expected = StepFailure {
+            step: Step::DropCapabilities,
+            index: 0,
+            errno: libc::EPERM,
+        };
+        assert_eq!(failure(programs, &plan), expected, "{}", programs.word);
+    }
+}
+
+#[test]
+fn output_can_be_opened_by_name_where_its_pipe_may_be_written_by_all() {
+    for programs in both() {
+        // given an output pipe as PID 1 makes it
+        let image = image(programs);
+        let bytes = plan(image.path(), &["write", "/dev/stdout"])
+            .encode()
+            .unwrap();
+        // when the service opens its standard output by name
+        let started = start_bytes(programs, &bytes, None, None).unwrap();
+        let (text, _) = started.finish();
+        // then it can: many programs log so
+        assert_eq!(text, "xRESULT write ok\n", "{}", programs.word);
     }
 }

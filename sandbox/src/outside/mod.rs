@@ -5,12 +5,13 @@ pub mod cgroup;
 pub mod image;
 
 use crate::sys::Errno;
-use crate::sys::clone::{self, Given};
+use crate::sys::clone::{self, Given, Network};
 use crate::sys::process::{self, Ended};
 use hearth_model::limits::{SERVICES_MAX, UID_BASE, UID_COUNT};
 use hearth_model::plan::{Plan, PlanError};
 use hearth_model::step::{Step, StepFailure};
 use std::fmt;
+use std::fs::File;
 use std::io::{PipeReader, Read, Write, pipe};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -54,6 +55,8 @@ pub struct Start<'a> {
     pub standard: [BorrowedFd<'a>; 3],
     /// The control group it is born in.
     pub cgroup: Option<BorrowedFd<'a>>,
+    /// The network namespace it is born in; none is an empty one of its own.
+    pub network: Option<BorrowedFd<'a>>,
 }
 
 /// A sandbox whose program runs.
@@ -90,14 +93,12 @@ impl Start<'_> {
             plan: plan.as_fd(),
             status: status_end.as_fd(),
             release: release_end.as_fd(),
+            network: match self.network {
+                None => Network::Empty,
+                Some(_) => Network::Inherited,
+            },
         };
-        let (pid, pidfd) = clone::spawn(&given, self.cgroup).map_err(|Errno(errno)| {
-            StartError::Step(StepFailure {
-                step: Step::Clone,
-                index: 0,
-                errno,
-            })
-        })?;
+        let (pid, pidfd) = self.spawn(&given)?;
         drop((status_end, release_end));
         let running = Running { pid, pidfd };
         running
@@ -108,6 +109,30 @@ impl Start<'_> {
                 let _ = running.wait();
             })?;
         Ok(running)
+    }
+}
+
+impl Start<'_> {
+    /// Clones, in the network namespace that the child is to have: this thread goes there and back.
+    fn spawn(&self, given: &Given<'_>) -> Result<(u32, OwnedFd), StartError> {
+        let failed = |step| {
+            move |Errno(errno)| {
+                StartError::Step(StepFailure {
+                    step,
+                    index: 0,
+                    errno,
+                })
+            }
+        };
+        let Some(network) = self.network else {
+            return clone::spawn(given, self.cgroup).map_err(failed(Step::Clone));
+        };
+        let home = File::open("/proc/thread-self/ns/net")
+            .map_err(|error| failed(Step::EnterNetwork)(Errno::from(error)))?;
+        process::enter_network(network).map_err(failed(Step::EnterNetwork))?;
+        let spawned = clone::spawn(given, self.cgroup).map_err(failed(Step::Clone));
+        process::enter_network(home.as_fd()).map_err(failed(Step::EnterNetwork))?;
+        spawned
     }
 }
 

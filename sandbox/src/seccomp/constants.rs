@@ -54,6 +54,18 @@ const NAMES: &[(&str, u32)] = &[
     ("PER_QUERY", 0xffff_ffff),
 ];
 
+/// The capabilities that a policy may grant (linux/capability.h): name and number.
+const CAPABILITIES: &[(&str, u8)] = &[("CAP_NET_BIND_SERVICE", 10), ("CAP_NET_ADMIN", 12)];
+
+/// The number of the capability with this name, where a policy may grant it.
+#[must_use]
+pub fn capability(name: &str) -> Option<u8> {
+    CAPABILITIES
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|&(_, number)| number)
+}
+
 /// The value with this name.
 #[must_use]
 pub fn value(name: &str) -> Option<u32> {

@@ -5,6 +5,7 @@
 
 use super::abi::Abi;
 use super::constants;
+use crate::sys::privilege::Capabilities;
 use hearth_model::plan::SeccompPlan;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ pub const DIFFERENCES: &[(&str, &str)] = &[
         include_str!("../../policy/network-server.toml"),
     ),
     ("netlink", include_str!("../../policy/netlink.toml")),
+    ("dhcp-server", include_str!("../../policy/dhcp-server.toml")),
     (
         "exec-children",
         include_str!("../../policy/exec-children.toml"),
@@ -96,6 +98,15 @@ struct File {
     absent: Vec<Group>,
     #[serde(default)]
     refused: Vec<Group>,
+    #[serde(default)]
+    capability: Vec<Capability>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Capability {
+    name: String,
+    why: String,
 }
 
 #[derive(Deserialize)]
@@ -163,6 +174,8 @@ pub struct Policy {
     pub allowed: BTreeMap<String, Rule>,
     /// Calls that the service is told its kernel lacks (ENOSYS).
     pub absent: Vec<String>,
+    /// Capabilities that are kept; none but where a difference says so.
+    pub capabilities: Capabilities,
 }
 
 impl Policy {
@@ -174,6 +187,7 @@ impl Policy {
         let mut policy = Policy {
             allowed: BTreeMap::new(),
             absent: Vec::new(),
+            capabilities: Capabilities::NONE,
         };
         let refused = parse("refused", REFUSED)?.refused;
         policy.add("base", BASE)?;
@@ -198,6 +212,15 @@ impl Policy {
         }
         for group in parsed.absent {
             self.absent.extend(group.calls);
+        }
+        for Capability { name, .. } in parsed.capability {
+            let reason = || format!("{name} is not a capability that a policy may grant");
+            let number = constants::capability(&name);
+            let number = number.ok_or_else(|| PolicyError::File {
+                file,
+                reason: reason(),
+            })?;
+            self.capabilities = self.capabilities.with(number);
         }
         Ok(())
     }
@@ -259,6 +282,9 @@ fn parse(file: &'static str, text: &str) -> Result<File, PolicyError> {
         if why.is_empty() {
             return Err(wrong(format!("{calls:?} has no reason")));
         }
+    }
+    if let Some(silent) = parsed.capability.iter().find(|one| one.why.is_empty()) {
+        return Err(wrong(format!("{} has no reason", silent.name)));
     }
     Ok(parsed)
 }
@@ -362,6 +388,18 @@ mod tests {
     }
 
     #[test]
+    fn only_the_address_server_keeps_a_capability() {
+        for (name, _) in DIFFERENCES {
+            let policy = Policy::select(&plan(&[name], &[])).unwrap();
+            let expected = match *name {
+                "dhcp-server" => Capabilities::NONE.with(10).with(12),
+                _ => Capabilities::NONE,
+            };
+            assert_eq!(policy.capabilities, expected, "{name}");
+        }
+    }
+
+    #[test]
     fn a_wrong_name_is_an_error_that_says_what_there_is() {
         let error = Policy::select(&plan(&["network"], &[])).unwrap_err();
         assert_eq!(error, PolicyError::UnknownPolicy("network".into()));
@@ -397,10 +435,15 @@ mod tests {
                 "[[allow]]\ncalls = ['read']\nwhy = 'x'\nwhen = [{ arg = 0, one-of = ['X'] }]",
                 "unknown value",
             ),
+            (
+                "[[capability]]\nname = 'CAP_SYS_ADMIN'\nwhy = 'x'",
+                "not a capability",
+            ),
         ] {
             let mut policy = Policy {
                 allowed: BTreeMap::new(),
                 absent: vec![],
+                capabilities: Capabilities::NONE,
             };
             match policy.add("test", text) {
                 Err(PolicyError::File { reason, .. }) => {

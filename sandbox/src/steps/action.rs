@@ -2,7 +2,7 @@
 //! property. A dry run prints it.
 
 use crate::sys::mount::{NO_DEV, NO_EXEC, NO_SUID, READ_ONLY};
-use crate::sys::privilege::Limit;
+use crate::sys::privilege::{Capabilities, Limit};
 use crate::sys::process::Strings;
 use hearth_model::step::Step;
 use seccompiler::BpfProgram;
@@ -77,8 +77,11 @@ pub enum Operation {
     Limit(Limit, u32),
     /// Join an empty session keyring.
     Keyring,
-    /// Drop the bounding set.
-    DropBoundingSet,
+    /// Refuse to go on where the own user namespace owns the network namespace: a capability that is kept
+    /// would have power there.
+    ForeignNetwork,
+    /// Drop the bounding set, but for these.
+    DropBoundingSet(Capabilities),
     /// Become the service's user.
     User {
         /// User id inside.
@@ -86,8 +89,8 @@ pub enum Operation {
         /// Group id inside.
         gid: u32,
     },
-    /// Empty all other capability sets.
-    DropCapabilities,
+    /// Empty all other capability sets, but for these.
+    DropCapabilities(Capabilities),
     /// Set no_new_privs.
     NoNewPrivileges,
     /// Install the system-call filter.
@@ -220,9 +223,12 @@ impl fmt::Display for Operation {
             Operation::ReadOnlyPath(path) | Operation::Mask(path) => f.write_str(&show(path)),
             Operation::Limit(Limit::OpenFiles, value) => write!(f, "open files {value}"),
             Operation::Limit(Limit::CoreSize, value) => write!(f, "core file {value} bytes"),
-            Operation::DropBoundingSet => f.write_str("bounding"),
-            Operation::DropCapabilities => {
-                f.write_str("ambient, effective, permitted, inheritable")
+            Operation::ForeignNetwork => f.write_str(
+                "its network namespace must be another's, so that what is kept has no power",
+            ),
+            Operation::DropBoundingSet(kept) => write!(f, "bounding{kept}"),
+            Operation::DropCapabilities(kept) => {
+                write!(f, "ambient, effective, permitted, inheritable{kept}")
             }
             Operation::User { uid, gid } => write!(f, "user {uid}, group {gid}, no other group"),
             Operation::Filter(program) => write!(f, "{} instructions", program.len()),

@@ -6,7 +6,7 @@ use crate::seccomp::abi::Abi;
 use crate::seccomp::filter;
 use crate::seccomp::policy::{Policy, PolicyError};
 use crate::sys::mount::{NO_DEV, NO_EXEC, NO_SUID, READ_ONLY};
-use crate::sys::privilege::Limit;
+use crate::sys::privilege::{Capabilities, Limit};
 use crate::sys::process::Strings;
 use hearth_model::plan::{Bind, BindAccess, Plan};
 use hearth_model::step::Step;
@@ -258,12 +258,16 @@ fn give_up(list: &mut List, plan: &Plan) -> Result<(), BuildError> {
     list.push(Step::ResourceLimit, files);
     list.push(Step::ResourceLimit, Operation::Limit(Limit::CoreSize, 0));
     list.push(Step::Keyring, Operation::Keyring);
-    list.push(Step::DropCapabilities, Operation::DropBoundingSet);
+    let policy = Policy::select(&plan.seccomp)?;
+    let kept = policy.capabilities;
+    if kept != Capabilities::NONE {
+        list.push(Step::DropCapabilities, Operation::ForeignNetwork);
+    }
+    list.push(Step::DropCapabilities, Operation::DropBoundingSet(kept));
     let (uid, gid) = (plan.uid, plan.gid);
     list.push(Step::DropUser, Operation::User { uid, gid });
-    list.push(Step::DropCapabilities, Operation::DropCapabilities);
+    list.push(Step::DropCapabilities, Operation::DropCapabilities(kept));
     list.push(Step::NoNewPrivileges, Operation::NoNewPrivileges);
-    let policy = Policy::select(&plan.seccomp)?;
     let program = filter::compile(&policy, Abi::NATIVE)?;
     list.push(Step::Seccomp, Operation::Filter(program));
     Ok(())
@@ -392,6 +396,29 @@ mod tests {
         ] {
             assert!(text.iter().any(|known| known == line), "{line}\n{text:#?}");
         }
+    }
+
+    #[test]
+    fn a_capability_is_kept_only_behind_the_check_of_the_network() {
+        // given a service without, and one with a policy that keeps a capability
+        let mut plan = plan("/image");
+        let without = build(&plan).unwrap();
+        plan.seccomp.policies.push("dhcp-server".into());
+        let with = build(&plan).unwrap();
+        // then only the second checks who owns its network, before anything is dropped
+        let drops = |list: &[Action]| {
+            let drops = list
+                .iter()
+                .filter(|action| action.step == Step::DropCapabilities);
+            drops.map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(drops(&without).len(), 2);
+        let with = drops(&with);
+        assert!(with[0].contains("network namespace"), "{with:?}");
+        assert!(
+            with[2].ends_with("inheritable, but for number 10 12"),
+            "{with:?}"
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use super::action::{Action, FileSystem, Need, Operation, Target};
 use crate::sys::mount::{self, Kind, NO_DEV, NO_EXEC, NO_SUID, NewFileSystem, READ_ONLY, Reach};
+use crate::sys::privilege::Owner;
 use crate::sys::{Errno, privilege, process};
 use hearth_model::limits::LAUNCHER_STATUS_FD;
 use hearth_model::step::{Step, StepFailure};
@@ -68,9 +69,13 @@ fn perform(operation: &Operation, root: &mut Option<OwnedFd>) -> Result<(), Errn
         }
         Operation::Limit(limit, value) => privilege::set_limit(*limit, *value),
         Operation::Keyring => keyring(),
-        Operation::DropBoundingSet => privilege::drop_bounding_set(),
+        Operation::ForeignNetwork => match privilege::network_owner()? {
+            Owner::Another => Ok(()),
+            Owner::Own => Err(Errno(libc::EPERM)),
+        },
+        Operation::DropBoundingSet(kept) => privilege::drop_bounding_set(*kept),
         Operation::User { uid, gid } => privilege::become_user(*uid, *gid),
-        Operation::DropCapabilities => privilege::drop_capabilities(),
+        Operation::DropCapabilities(kept) => privilege::drop_capabilities(*kept),
         Operation::NoNewPrivileges => privilege::set_no_new_privileges(),
         Operation::Filter(program) => install(program),
         Operation::WorkingFolder(path) => mount::change_folder(path),

@@ -11,14 +11,13 @@ use std::ptr;
 const CLONE_PIDFD: u64 = 0x1000; // linux/sched.h
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000; // linux/sched.h, Linux 5.7
 
-/// All namespaces of a service, an empty network among them (namespaces(7)).
+/// All namespaces of a service but the network's (namespaces(7)).
 const NAMESPACES: libc::c_int = libc::CLONE_NEWUSER
     | libc::CLONE_NEWNS
     | libc::CLONE_NEWPID
     | libc::CLONE_NEWIPC
     | libc::CLONE_NEWUTS
-    | libc::CLONE_NEWCGROUP
-    | libc::CLONE_NEWNET;
+    | libc::CLONE_NEWCGROUP;
 
 /// First number that is free for copies: above all that the launcher is given.
 const SPARE_FD_MIN: RawFd = 16;
@@ -41,6 +40,15 @@ struct CloneArgs {
 }
 const _: () = assert!(mem::size_of::<CloneArgs>() == 88); // CLONE_ARGS_SIZE_VER2
 
+/// Which network namespace the child is born in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// An empty one of its own.
+    Empty,
+    /// That of the thread that clones.
+    Inherited,
+}
+
 /// What the child is given.
 #[derive(Clone, Copy, Debug)]
 pub struct Given<'a> {
@@ -54,6 +62,8 @@ pub struct Given<'a> {
     pub status: BorrowedFd<'a>,
     /// Gives one byte when the id maps are written.
     pub release: BorrowedFd<'a>,
+    /// Its network.
+    pub network: Network,
 }
 
 /// Clones this process into new namespaces, and into `cgroup` if there is one; the child becomes
@@ -69,6 +79,9 @@ pub fn spawn(given: &Given<'_>, cgroup: Option<BorrowedFd<'_>>) -> Result<(u32, 
         exit_signal: libc::SIGCHLD as u64,
         ..CloneArgs::default()
     };
+    if given.network == Network::Empty {
+        arguments.flags |= libc::CLONE_NEWNET as u64;
+    }
     if let Some(cgroup) = cgroup {
         arguments.flags |= CLONE_INTO_CGROUP;
         arguments.cgroup = cgroup.as_raw_fd() as u64;

@@ -1,7 +1,9 @@
 //! What a process may do, and giving it up: ids, capabilities, no_new_privs, keyring, limits.
 
-use super::{Errno, check, check_int};
+use super::{Errno, check, check_int, owned};
+use std::fmt;
 use std::mem;
+use std::os::fd::AsRawFd;
 use std::ptr;
 
 /// `struct __user_cap_header_struct`, linux/capability.h.
@@ -24,14 +26,72 @@ const _: () = assert!(mem::size_of::<CapData>() == 12);
 const CAP_VERSION_3: u32 = 0x2008_0522; // _LINUX_CAPABILITY_VERSION_3: two words of each set
 /// No kernel can have more capabilities than bits in its sets.
 const CAPS_MAX: libc::c_ulong = 64;
+const NS_GET_USERNS: u32 = 0xb701; // linux/nsfs.h
 const KEYCTL_JOIN_SESSION_KEYRING: libc::c_ulong = 1; // linux/keyctl.h
 
-/// Drops every capability from the bounding set; needs CAP_SETPCAP.
+/// A set of capabilities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities(u64);
+
+impl Capabilities {
+    /// The empty set.
+    pub const NONE: Capabilities = Capabilities(0);
+
+    /// This set and the capability with this number (linux/capability.h), which is below 64.
+    #[must_use]
+    pub fn with(self, number: u8) -> Capabilities {
+        Capabilities(self.0 | 1_u64.checked_shl(number.into()).unwrap_or(0))
+    }
+
+    fn has(self, number: libc::c_ulong) -> bool {
+        self.0 >> number & 1 == 1
+    }
+}
+
+/// What is kept, behind the name of a set: nothing for the empty set.
+impl fmt::Display for Capabilities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Capabilities::NONE {
+            return Ok(());
+        }
+        f.write_str(", but for number")?;
+        (0..CAPS_MAX)
+            .filter(|&number| self.has(number))
+            .try_for_each(|number| write!(f, " {number}"))
+    }
+}
+
+/// Who owns a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The own user namespace, or one below it.
+    Own,
+    /// One above or beside it.
+    Another,
+}
+
+/// Who owns the network namespace of this process (ioctl_ns(2), `NS_GET_USERNS`).
+///
+/// # Errors
+/// As open(2) and ioctl_ns(2).
+pub fn network_owner() -> Result<Owner, Errno> {
+    let namespace = std::fs::File::open("/proc/self/ns/net")?;
+    // SAFETY: takes no argument; on success it returns a new descriptor.
+    let made = unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_USERNS as _) };
+    match owned(libc::c_long::from(made)) {
+        Ok(_) => Ok(Owner::Own),
+        // "The requested namespace is outside of the caller's namespace scope."
+        Err(Errno(libc::EPERM)) => Ok(Owner::Another),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Drops every capability but `kept` from the bounding set; needs CAP_SETPCAP.
 ///
 /// # Errors
 /// As PR_CAPBSET_DROP.
-pub fn drop_bounding_set() -> Result<(), Errno> {
-    for capability in 0..CAPS_MAX {
+pub fn drop_bounding_set(kept: Capabilities) -> Result<(), Errno> {
+    for capability in (0..CAPS_MAX).filter(|&number| !kept.has(number)) {
         // SAFETY: takes no pointer.
         match check_int(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) }) {
             Ok(_) => {}
@@ -43,32 +103,44 @@ pub fn drop_bounding_set() -> Result<(), Errno> {
     Ok(())
 }
 
-/// Empties the ambient, effective, permitted and inheritable sets.
+/// Empties the ambient, effective, permitted and inheritable sets but for `kept`, which an exec then
+/// keeps, too.
 ///
 /// # Errors
 /// As PR_CAP_AMBIENT and capset(2).
-pub fn drop_capabilities() -> Result<(), Errno> {
-    let clear = libc::PR_CAP_AMBIENT_CLEAR_ALL as libc::c_ulong;
-    // SAFETY: takes no pointer.
-    check_int(unsafe { libc::prctl(libc::PR_CAP_AMBIENT, clear, 0, 0, 0) })?;
+pub fn drop_capabilities(kept: Capabilities) -> Result<(), Errno> {
+    ambient(libc::PR_CAP_AMBIENT_CLEAR_ALL, 0)?;
     let header = CapHeader {
         version: CAP_VERSION_3,
         pid: 0,
     };
-    let none = [CapData {
-        effective: 0,
-        permitted: 0,
-        inheritable: 0,
-    }; 2];
+    let half = |bits: u32| CapData {
+        effective: bits,
+        permitted: bits,
+        inheritable: bits,
+    };
+    let halves = [half(kept.0 as u32), half((kept.0 >> 32) as u32)];
     // SAFETY: both are live locals; version 3 reads a header and two data structures.
-    check(unsafe { libc::syscall(libc::SYS_capset, &raw const header, none.as_ptr()) }).map(|_| ())
+    check(unsafe { libc::syscall(libc::SYS_capset, &raw const header, halves.as_ptr()) })?;
+    (0..CAPS_MAX)
+        .filter(|&number| kept.has(number))
+        .try_for_each(|number| ambient(libc::PR_CAP_AMBIENT_RAISE, number))
 }
 
-/// Gives up all groups and becomes this user and group, with no way back.
+fn ambient(what: libc::c_int, capability: libc::c_ulong) -> Result<(), Errno> {
+    let what = what as libc::c_ulong;
+    // SAFETY: takes no pointer.
+    check_int(unsafe { libc::prctl(libc::PR_CAP_AMBIENT, what, capability, 0, 0) }).map(|_| ())
+}
+
+/// Gives up all groups and becomes this user and group. The permitted capabilities stay (PR_SET_KEEPCAPS)
+/// for [`drop_capabilities`], which must follow.
 ///
 /// # Errors
-/// As setgroups(2), setresgid(2), setresuid(2).
+/// As prctl(2), setgroups(2), setresgid(2), setresuid(2).
 pub fn become_user(uid: u32, gid: u32) -> Result<(), Errno> {
+    // SAFETY: takes no pointer.
+    check_int(unsafe { libc::prctl(libc::PR_SET_KEEPCAPS, 1, 0, 0, 0) })?;
     // SAFETY: a list of no groups is not read.
     check_int(unsafe { libc::setgroups(0, ptr::null()) })?;
     // SAFETY: takes no pointer.

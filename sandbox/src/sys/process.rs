@@ -82,6 +82,15 @@ pub fn new_mount_namespace() -> Result<(), Errno> {
     check_int(unsafe { libc::unshare(libc::CLONE_NEWNS) }).map(|_| ())
 }
 
+/// Moves the calling thread into a network namespace (setns(2)).
+///
+/// # Errors
+/// As setns(2).
+pub fn enter_network(namespace: BorrowedFd<'_>) -> Result<(), Errno> {
+    // SAFETY: takes no pointer; the descriptor is open.
+    check_int(unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) }).map(|_| ())
+}
+
 /// Brings the loopback interface up (netdevice(7), `SIOCSIFFLAGS`).
 ///
 /// # Errors

@@ -11,7 +11,7 @@ use hearth_sandbox::outside::{Running, Start, StartError};
 use hearth_sandbox::sys::process::Ended;
 use std::fs::{self, File, Permissions};
 use std::io::{Read, pipe};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -154,6 +154,17 @@ pub struct Started {
 }
 
 impl Started {
+    /// Reads its output up to this line.
+    pub fn read_until(&mut self, last: &str) -> String {
+        let mut bytes = Vec::new();
+        let mut byte = [0];
+        while !bytes.ends_with(format!("{last}\n").as_bytes()) {
+            assert_eq!(self.output.read(&mut byte).unwrap(), 1, "no {last}");
+            bytes.extend(byte);
+        }
+        String::from_utf8(bytes).unwrap()
+    }
+
     /// Reads its output to the end and waits for it.
     pub fn finish(mut self) -> (String, Ended) {
         let mut text = String::new();
@@ -167,21 +178,26 @@ pub fn start_bytes(
     programs: &Programs,
     bytes: &[u8],
     cgroup: Option<&File>,
+    network: Option<&File>,
 ) -> Result<Started, StartError> {
     let launcher = File::open(&programs.launcher).unwrap();
     let input = File::open("/dev/null").unwrap();
     let (output, end) = pipe().unwrap();
+    // As PID 1 does: the service may open its output again by name (/dev/stdout), but not read it.
+    let end = File::from(OwnedFd::from(end));
+    end.set_permissions(Permissions::from_mode(0o222)).unwrap();
     let start = Start {
         launcher: launcher.as_fd(),
         standard: [input.as_fd(), end.as_fd(), end.as_fd()],
         cgroup: cgroup.map(AsFd::as_fd),
+        network: network.map(AsFd::as_fd),
     };
     let running = start.start_bytes(bytes)?;
     Ok(Started { running, output })
 }
 
 pub fn start(programs: &Programs, plan: &Plan) -> Result<Started, StartError> {
-    start_bytes(programs, &plan.encode().unwrap(), None)
+    start_bytes(programs, &plan.encode().unwrap(), None, None)
 }
 
 /// The output and the end of a plan that must start.
