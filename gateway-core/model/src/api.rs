@@ -14,8 +14,15 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Path of the API's socket.
+/// Path of the API's socket: a link into [`SOCKET_FOLDER`].
 pub const SOCKET: &str = "/run/hearth/api.sock";
+
+/// Folder of the API's socket, `api.sock`. The grant `api` binds this folder, not the socket: a
+/// bound file goes stale when the manager makes it anew.
+pub const SOCKET_FOLDER: &str = "/run/hearth/api";
+
+/// Environment variable in which a service with the grant `api` finds the socket's path.
+pub const SOCKET_VARIABLE: &str = "HEARTH_API";
 
 /// One service or system unit, a row of `hearth ps`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

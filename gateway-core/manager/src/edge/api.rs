@@ -1,0 +1,227 @@
+//! The API's routes (model `api.rs` documents them). Each turns a request into one question to the
+//! loop and its answer into JSON. No route reads a body, so none can be too large.
+
+use super::logs::{Follow, Logs};
+use super::requests::{Ask, Fault, Reply, Request, Verb};
+use super::server::Peer;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Query, State};
+use axum::http::{Method, StatusCode, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Extension, Json, Router};
+use core::convert::Infallible;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use hearth_model::ServiceName;
+use hearth_model::protocol::ShutdownKind;
+use hyper::body::Frame;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{mpsc, oneshot};
+
+/// What a route needs.
+#[derive(Clone, Debug)]
+pub struct Door {
+    /// The loop's queue.
+    pub requests: mpsc::Sender<Request>,
+    /// The logs, which are read without the loop.
+    pub logs: Arc<Logs>,
+}
+
+/// All routes.
+pub fn routes(door: Door) -> Router {
+    Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/services", get(services))
+        .route("/v1/services/{name}", get(service))
+        .route("/v1/services/{name}/logs", get(logs))
+        .route("/v1/services/{name}/{verb}", post(act))
+        .route("/v1/system/{verb}", post(system))
+        .fallback(async || {
+            Fault::Unknown("no such path; the API is below /v1/status and /v1/services".to_owned())
+        })
+        .method_not_allowed_fallback(async || {
+            Fault::Method("this path takes another method; GET reads, POST changes".to_owned())
+        })
+        .layer(from_fn(guard))
+        .with_state(door)
+}
+
+impl IntoResponse for Fault {
+    fn into_response(self) -> Response {
+        let (status, error) = self.parts();
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, Json(error)).into_response()
+    }
+}
+
+impl IntoResponse for Reply {
+    fn into_response(self) -> Response {
+        match self {
+            Reply::Status(status) => Json(status).into_response(),
+            Reply::Services(services) => Json(services).into_response(),
+            Reply::Service(service) => Json(service).into_response(),
+            Reply::Done(done) => (StatusCode::ACCEPTED, Json(done)).into_response(),
+        }
+    }
+}
+
+/// Only root changes things, and every error is an `ApiError`, the framework's own included.
+async fn guard(
+    Extension(peer): Extension<Peer>,
+    request: axum::extract::Request,
+    next: Next,
+) -> Response {
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    if !reads && !peer.may_change() {
+        let text = "only the gateway's own root may change things; others may read".to_owned();
+        return Fault::Forbidden(text).into_response();
+    }
+    let response = next.run(request).await;
+    let status = response.status();
+    let is_json = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind == JSON);
+    if (status.is_client_error() || status.is_server_error()) && !is_json {
+        return Fault::Arguments(format!("the request makes no sense ({status})")).into_response();
+    }
+    response
+}
+
+const JSON: &str = "application/json";
+
+impl Door {
+    async fn ask(&self, ask: Ask) -> Result<Reply, Fault> {
+        let (reply, answer) = oneshot::channel();
+        let going = || Fault::Busy("the manager is going down; try again in a second".to_owned());
+        self.requests
+            .send(Request { ask, reply })
+            .await
+            .map_err(|_| going())?;
+        answer.await.map_err(|_| going())?
+    }
+}
+
+async fn status(State(door): State<Door>) -> Result<Reply, Fault> {
+    door.ask(Ask::Status).await
+}
+
+async fn services(State(door): State<Door>) -> Result<Reply, Fault> {
+    door.ask(Ask::Services).await
+}
+
+async fn service(State(door): State<Door>, Path(name): Path<String>) -> Result<Reply, Fault> {
+    door.ask(Ask::Service(name)).await
+}
+
+async fn act(
+    State(door): State<Door>,
+    Path((name, verb)): Path<(String, String)>,
+) -> Result<Reply, Fault> {
+    let verb = match verb.as_str() {
+        "start" => Verb::Start,
+        "stop" => Verb::Stop,
+        "restart" => Verb::Restart,
+        _ => {
+            return Err(Fault::Unknown(
+                "a service can start, stop and restart".to_owned(),
+            ));
+        }
+    };
+    door.ask(Ask::Act(name, verb)).await
+}
+
+async fn system(State(door): State<Door>, Path(verb): Path<String>) -> Result<Reply, Fault> {
+    let kind = match verb.as_str() {
+        "poweroff" => ShutdownKind::PowerOff,
+        "reboot" => ShutdownKind::Reboot,
+        _ => {
+            return Err(Fault::Unknown(
+                "the gateway can poweroff and reboot".to_owned(),
+            ));
+        }
+    };
+    door.ask(Ask::System(kind)).await
+}
+
+async fn logs(
+    State(door): State<Door>,
+    Path(name): Path<String>,
+    Query(options): Query<BTreeMap<String, String>>,
+) -> Result<Response, Fault> {
+    // The loop knows which names there are.
+    let Reply::Service(service) = door.ask(Ask::Service(name)).await? else {
+        return Err(Fault::Unknown("no such service".to_owned()));
+    };
+    let name = match service.kind {
+        hearth_model::api::Kind::Service => ServiceName::new(&service.name).ok(),
+        hearth_model::api::Kind::System => None,
+    };
+    let Some(name) = name else {
+        let name = service.name;
+        return Err(Fault::Impossible(format!(
+            "{name} is a part of the gateway and writes to the kernel's log; see `dmesg`"
+        )));
+    };
+    let body = match options.get("follow").map(String::as_str) {
+        None | Some("false") => Body::from(door.logs.read(&name)),
+        Some("true") => {
+            let (so_far, follow) = door.logs.follow(&name).ok_or_else(|| {
+                Fault::Busy("too many follow logs at once; end one and try again".to_owned())
+            })?;
+            Body::new(Lines::new(so_far, follow))
+        }
+        Some(_) => {
+            return Err(Fault::Arguments("follow is true or false".to_owned()));
+        }
+    };
+    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response())
+}
+
+/// A body that never ends by itself.
+struct Lines(mpsc::Receiver<Bytes>);
+
+impl Lines {
+    fn new(so_far: Vec<u8>, mut follow: Follow) -> Lines {
+        let (sender, receiver) = mpsc::channel(1);
+        tokio::spawn(async move {
+            let _place = follow.place;
+            let mut next = Bytes::from(so_far);
+            loop {
+                // The reader is gone where nothing can be sent.
+                if !next.is_empty() && sender.send(next).await.is_err() {
+                    return;
+                }
+                next = tokio::select! {
+                    line = follow.lines.recv() => match line {
+                        Ok(line) => line,
+                        Err(RecvError::Lagged(count)) => {
+                            Bytes::from(format!("hearth: {count} lines missed: reading is too slow\n"))
+                        }
+                        Err(RecvError::Closed) => return,
+                    },
+                    () = sender.closed() => return,
+                };
+            }
+        });
+        Lines(receiver)
+    }
+}
+
+impl hyper::body::Body for Lines {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0
+            .poll_recv(context)
+            .map(|line| line.map(|line| Ok(Frame::data(line))))
+    }
+}

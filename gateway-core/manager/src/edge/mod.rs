@@ -1,0 +1,342 @@
+//! The loop: one thread that turns PID 1's and netpath's records, requests of the API and the clock
+//! into events of the machine, and its actions into calls. It holds no policy.
+
+pub mod api;
+pub mod cgroup;
+pub mod channel;
+pub mod host;
+pub mod image;
+pub mod logs;
+pub mod netpath;
+pub mod packages;
+pub mod paths;
+pub mod requests;
+pub mod server;
+pub mod start;
+pub mod store;
+pub mod views;
+
+mod boot;
+mod people;
+
+pub use boot::run;
+
+use crate::limits::REPORT_WAIT;
+use crate::machine::register::Register;
+use crate::machine::{Action, Event, Machine};
+use channel::{Channel, Lost};
+use core::time::Duration;
+use hearth_model::protocol::{FromInit, FromNetpath, ToInit, ToNetpath, WanStatus};
+use hearth_model::{ServiceId, ServiceName, Tick};
+use log::Level;
+use logs::Logs;
+use netpath::{NetEvent, Netpath};
+use packages::{Found, Problem};
+use paths::{could_not, now, reason};
+use requests::{ReplyTo, Request};
+use start::Starter;
+use std::collections::{BTreeMap, VecDeque};
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use store::Store;
+use tokio::signal::unix::Signal;
+use tokio::sync::mpsc;
+
+/// Why the loop ends.
+#[derive(Debug)]
+pub enum End {
+    /// It was asked to: SIGTERM, or a restart through the API.
+    Asked,
+    /// It can not go on; the text says why.
+    Fatal(String),
+}
+
+/// Somebody who waits for a service to come to rest.
+#[derive(Debug)]
+struct Waiter {
+    id: ServiceId,
+    until: Tick,
+    reply: ReplyTo,
+}
+
+/// Somebody who waits for a status with netpath's counters.
+#[derive(Debug)]
+struct StatusWaiter {
+    until: Tick,
+    reply: ReplyTo,
+}
+
+/// Everything the loop owns.
+#[derive(Debug)]
+pub struct Core {
+    machine: Machine,
+    register: Register,
+    store: Store,
+    starter: Starter,
+    found: BTreeMap<ServiceName, Found>,
+    problems: Vec<Problem>,
+    firmware: String,
+    init: Channel,
+    netpath: Netpath,
+    logs: Arc<Logs>,
+    wan: WanStatus,
+    waiters: Vec<Waiter>,
+    status_waiters: Vec<StatusWaiter>,
+    /// Why memory can not be guaranteed to all services together, if so.
+    guarantee_fault: Option<String>,
+    /// When to end by request.
+    leave_at: Option<Tick>,
+}
+
+/// What woke the loop.
+enum Wake {
+    Init(Result<(FromInit, Vec<OwnedFd>), Lost>),
+    Netpath(NetEvent),
+    Request(Request),
+    Time,
+    Terminate,
+}
+
+impl Core {
+    /// Runs until something ends it.
+    async fn serve(&mut self, mut requests: mpsc::Receiver<Request>, mut term: Signal) -> End {
+        loop {
+            let wait = self
+                .next_deadline()
+                .map(|at| Duration::from_millis(at.since_ms(now())));
+            let wake = tokio::select! {
+                record = self.init.next::<FromInit>() => Wake::Init(record),
+                event = self.netpath.next() => Wake::Netpath(event),
+                Some(request) = requests.recv() => Wake::Request(request),
+                () = sleep_for(wait) => Wake::Time,
+                _ = term.recv() => Wake::Terminate,
+            };
+            let done = match wake {
+                Wake::Init(Ok((record, fds))) => self.heard_from_init(record, fds),
+                Wake::Init(Err(lost)) => return End::Fatal(format!("hearth-init: {lost}")),
+                Wake::Netpath(event) => self.heard_from_netpath(event),
+                Wake::Request(request) => self.request(request),
+                Wake::Time => self.step(Event::Deadline),
+                Wake::Terminate => return End::Asked,
+            };
+            if let Err(lost) = done {
+                return End::Fatal(format!("hearth-init: {lost}"));
+            }
+            self.answer_waiters();
+            if self.leave_at.is_some_and(|at| at <= now()) {
+                return End::Asked;
+            }
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Tick> {
+        let waiters = self.waiters.iter().map(|waiter| waiter.until);
+        let statuses = self.status_waiters.iter().map(|waiter| waiter.until);
+        self.machine
+            .next_deadline()
+            .into_iter()
+            .chain(waiters)
+            .chain(statuses)
+            .chain(self.leave_at)
+            .min()
+    }
+
+    fn heard_from_init(&mut self, record: FromInit, fds: Vec<OwnedFd>) -> Result<(), Lost> {
+        let event = match record {
+            FromInit::Service { id, name, status } => {
+                self.take_output(&name, fds);
+                let oom_kills = self.oom_kills(&name);
+                Event::InitService {
+                    id,
+                    name,
+                    status,
+                    oom_kills,
+                }
+            }
+            FromInit::Status { id, status } => {
+                let name = self.machine.service(id).map(|row| row.name.clone());
+                let oom_kills = name.map_or(0, |name| self.oom_kills(&name));
+                Event::InitStatus {
+                    id,
+                    status,
+                    oom_kills,
+                }
+            }
+            FromInit::System { unit, status } => Event::InitSystem(unit, status),
+            FromInit::Refused { id, reason } => Event::InitRefused(id, reason),
+            // The greeting is over (`boot`); said again it changes nothing.
+            FromInit::Welcome { .. } | FromInit::WelcomeEnd => return Ok(()),
+        };
+        self.step(event)
+    }
+
+    fn take_output(&self, name: &ServiceName, fds: Vec<OwnedFd>) {
+        // First the read end of its output; the cgroup folder beside it is known by its name.
+        if let Some(output) = fds.into_iter().next()
+            && let Err(e) = self.logs.pump(name, output)
+        {
+            log::warn!("service {name}: its output can not be read: {}", reason(&e));
+        }
+    }
+
+    fn oom_kills(&self, name: &ServiceName) -> u64 {
+        cgroup::counters(&self.starter.paths.cgroup(name))
+            .oom_kills
+            .unwrap_or(0)
+    }
+
+    fn heard_from_netpath(&mut self, event: NetEvent) -> Result<(), Lost> {
+        let record = match event {
+            NetEvent::Up => {
+                log::info!("hearth-netpath is connected");
+                return self.step(Event::NetUp);
+            }
+            NetEvent::Down(why) => {
+                log::warn!("hearth-netpath is gone: {why}; services start when it is back");
+                self.wan = WanStatus::default();
+                return self.step(Event::NetDown);
+            }
+            NetEvent::Record(record) => record,
+        };
+        let event = match record {
+            FromNetpath::Attached { id } => Event::Attached(id),
+            FromNetpath::Detached { id } => Event::Detached(id),
+            FromNetpath::Forwarded { id } => Event::Forwarded(id),
+            FromNetpath::Refused { id, reason } => Event::NetRefused(id, reason),
+            FromNetpath::Wan(status) => {
+                self.wan_changed(status);
+                return Ok(());
+            }
+            FromNetpath::Report(report) => {
+                self.answer_status(Some(report));
+                return Ok(());
+            }
+            FromNetpath::Welcome { .. } => return Ok(()),
+        };
+        self.step(event)
+    }
+
+    fn wan_changed(&mut self, status: WanStatus) {
+        self.wan = status;
+        if let Err(text) = self.write_resolvers() {
+            log::warn!("{text}");
+        }
+    }
+
+    /// Puts the resolvers where services with the grant see them, whole at every moment.
+    fn write_resolvers(&self) -> Result<(), String> {
+        let folder = self.starter.paths.shared();
+        let (file, new) = (folder.join("resolv.conf"), folder.join("resolv.conf.new"));
+        let replace = || -> io::Result<()> {
+            fs::create_dir_all(&folder)?;
+            fs::write(&new, views::resolv_conf(&self.wan))?;
+            fs::rename(&new, &file)
+        };
+        replace().map_err(|e| could_not("write", &file, &e))
+    }
+
+    /// One event and all that follows from it.
+    fn step(&mut self, event: Event) -> Result<(), Lost> {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            for action in self.machine.step(event, now()) {
+                events.extend(self.act(action)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Carries out one action; its outcome, where it has one at once.
+    fn act(&mut self, action: Action) -> Result<Option<Event>, Lost> {
+        match action {
+            Action::Prepare(id) => return Ok(Some(self.prepare(id))),
+            Action::Launch(id) => return self.launch(id),
+            Action::SendStop(id) => self.init.send(&ToInit::Stop { id }, Vec::new())?,
+            Action::SendRestart(id) => self.init.send(&ToInit::Restart { id }, Vec::new())?,
+            Action::SendForget(id) => self.init.send(&ToInit::Forget { id }, Vec::new())?,
+            Action::Attach(id, link) => self.netpath.send(&ToNetpath::Attach { id, link }),
+            Action::Detach(id) => self.netpath.send(&ToNetpath::Detach { id }),
+            Action::Forward(forward) => self.netpath.send(&ToNetpath::Forward(forward)),
+            Action::Release(name) => self.release(&name),
+            Action::Guarantee(memory) => {
+                let folder = self.starter.paths.cgroups();
+                self.guarantee_fault = cgroup::guarantee(&folder, memory).err();
+            }
+            Action::Log(level, text) => log::log!(level, "{text}"),
+        }
+        Ok(None)
+    }
+
+    fn found(&self, id: ServiceId) -> Result<&Found, String> {
+        let name = self.machine.service(id).map(|row| &row.name);
+        name.and_then(|name| self.found.get(name))
+            .ok_or_else(|| "its package is gone; install it again".to_owned())
+    }
+
+    fn prepare(&mut self, id: ServiceId) -> Event {
+        let outcome = self.found(id).and_then(|package| {
+            let guaranteed = package.manifest.memory_reserve().0 == 0;
+            match &self.guarantee_fault {
+                Some(fault) if !guaranteed => Err(fault.clone()),
+                Some(_) | None => self.starter.prepare(id, package),
+            }
+        });
+        match outcome {
+            Ok(()) => Event::Prepared(id),
+            Err(text) => Event::Failed(id, text),
+        }
+    }
+
+    fn launch(&mut self, id: ServiceId) -> Result<Option<Event>, Lost> {
+        match self
+            .found(id)
+            .and_then(|package| self.starter.launch(id, &package.manifest))
+        {
+            Ok((record, fds)) => {
+                self.init.send(&ToInit::Start(record), fds)?;
+                Ok(None)
+            }
+            Err(text) => Ok(Some(Event::Failed(id, text))),
+        }
+    }
+
+    fn release(&self, name: &ServiceName) {
+        if let Err(e) = image::release(&self.starter.paths.image(name)) {
+            // A process that PID 1 is still ending may use it; the next start takes it away.
+            log::debug!("service {name}: its image stays mounted: {}", reason(&e));
+        }
+        if let Err(e) = cgroup::remove(&self.starter.paths.cgroup(name)) {
+            log::debug!("service {name}: its cgroup stays: {}", reason(&e));
+        }
+    }
+
+    /// Asks netpath for its counters on behalf of somebody who wants a status.
+    fn ask_report(&mut self, reply: ReplyTo) {
+        if self.netpath.is_up() {
+            self.netpath.send(&ToNetpath::Report);
+            let wait = u64::try_from(REPORT_WAIT.as_millis()).unwrap_or(u64::MAX);
+            self.status_waiters.push(StatusWaiter {
+                until: now().after_ms(wait),
+                reply,
+            });
+        } else {
+            people::give(reply, Ok(self.status(None)));
+        }
+    }
+
+    fn log_problems(&self) {
+        for problem in &self.problems {
+            log::log!(Level::Warn, "{}", problem.text);
+        }
+    }
+}
+
+/// Sleeps this long; for ever where there is nothing to wait for.
+async fn sleep_for(wait: Option<Duration>) {
+    match wait {
+        Some(wait) => tokio::time::sleep(wait).await,
+        None => core::future::pending().await,
+    }
+}

@@ -1,0 +1,246 @@
+//! Requests of the API, answered from the table or when what they asked for has come to its end.
+
+use super::channel::Lost;
+use super::packages::Problem;
+use super::paths::now;
+use super::requests::{Ask, Fault, Reply, ReplyTo, Request, Verb};
+use super::{Core, Waiter, views};
+use crate::limits::ACTION_WAIT;
+use crate::machine::Event;
+use crate::machine::register::Wanted;
+use crate::sys;
+use hearth_model::ServiceId;
+use hearth_model::api::{Done, Status};
+use hearth_model::manifest::nearest;
+use hearth_model::protocol::{NetReport, ShutdownKind, SystemUnit, ToInit};
+
+/// Milliseconds between the answer to a restart of this manager and its end: the answer goes out.
+const LEAVE_MS: u64 = 300;
+
+/// Sends an answer. Whoever asked may be gone; then nobody misses it.
+pub fn give(reply: ReplyTo, answer: Result<Reply, Fault>) {
+    let _gone = reply.send(answer);
+}
+
+/// What a name in a path means.
+enum Named {
+    Service(ServiceId),
+    System(SystemUnit),
+}
+
+impl Core {
+    /// Carries out one request, or remembers who waits for it.
+    pub(super) fn request(&mut self, request: Request) -> Result<(), Lost> {
+        let Request { ask, reply } = request;
+        match ask {
+            Ask::Status => {
+                self.ask_report(reply);
+                Ok(())
+            }
+            Ask::Services => {
+                give(reply, Ok(Reply::Services(self.table())));
+                Ok(())
+            }
+            Ask::Service(name) => {
+                let answer = self.named(&name).and_then(|named| self.row(&named));
+                give(reply, answer);
+                Ok(())
+            }
+            Ask::Act(name, verb) => match self.named(&name) {
+                Ok(Named::Service(id)) => self.act_on(id, verb, reply),
+                Ok(Named::System(unit)) => {
+                    let answer = self.act_on_system(unit, verb);
+                    give(reply, answer);
+                    Ok(())
+                }
+                Err(fault) => {
+                    give(reply, Err(fault));
+                    Ok(())
+                }
+            },
+            Ask::System(kind) => {
+                self.init.send(&ToInit::Shutdown { kind }, Vec::new())?;
+                let message = match kind {
+                    ShutdownKind::PowerOff => "The gateway stops its services and powers off.",
+                    ShutdownKind::Reboot => "The gateway stops its services and starts anew.",
+                };
+                give(
+                    reply,
+                    Ok(Reply::Done(Done {
+                        message: message.to_owned(),
+                    })),
+                );
+                Ok(())
+            }
+        }
+    }
+
+    fn act_on(&mut self, id: ServiceId, verb: Verb, reply: ReplyTo) -> Result<(), Lost> {
+        let (wanted, event) = match verb {
+            Verb::Start => (Wanted::Running, Event::Start(id)),
+            Verb::Stop => (Wanted::Stopped, Event::Stop(id)),
+            Verb::Restart => (Wanted::Running, Event::Restart(id)),
+        };
+        if wanted == Wanted::Running
+            && let Err(refusal) = self.machine.check_start(id)
+        {
+            give(reply, Err(Fault::NoRoom(refusal.to_string())));
+            return Ok(());
+        }
+        self.keep_wish(id, wanted);
+        self.step(event)?;
+        let wait = u64::try_from(ACTION_WAIT.as_millis()).unwrap_or(u64::MAX);
+        self.waiters.push(Waiter {
+            id,
+            until: now().after_ms(wait),
+            reply,
+        });
+        Ok(())
+    }
+
+    /// What the household asked survives, before it is acknowledged.
+    fn keep_wish(&mut self, id: ServiceId, wanted: Wanted) {
+        let Some(row) = self.machine.service(id) else {
+            return;
+        };
+        self.register.set_wanted(&row.name, wanted);
+        if let Err(text) = self.store.save(&self.register) {
+            let text = format!("{text}; what is asked now is forgotten when the gateway restarts");
+            let problem = Problem::of_gateway(text);
+            if !self.problems.contains(&problem) {
+                log::warn!("{}", problem.text);
+                self.problems.push(problem);
+            }
+        }
+    }
+
+    fn act_on_system(&mut self, unit: SystemUnit, verb: Verb) -> Result<Reply, Fault> {
+        let name = unit.name();
+        let (Verb::Restart, SystemUnit::Netpath | SystemUnit::Manager) = (verb, unit) else {
+            return Err(Fault::Impossible(format!(
+                "{name} is a part of the gateway: hearth-netpath and hearth-manager can be \
+                 restarted, nothing of it can be stopped; to go down: `hearth poweroff`"
+            )));
+        };
+        match unit {
+            // PID 1 starts it again; services and their links stay.
+            SystemUnit::Manager => self.leave_at = Some(now().after_ms(LEAVE_MS)),
+            SystemUnit::Netpath | SystemUnit::Console => {
+                let pid = self
+                    .machine
+                    .system_units()
+                    .find(|(known, _)| *known == unit);
+                let pid = pid.map_or(0, |(_, status)| status.pid);
+                sys::machine::terminate(pid).map_err(|_| {
+                    Fault::Impossible(format!(
+                        "{name} does not run; hearth-init starts it by itself"
+                    ))
+                })?;
+            }
+        }
+        self.row(&Named::System(unit))
+    }
+
+    fn named(&self, name: &str) -> Result<Named, Fault> {
+        if let Some(id) = self.machine.find(name) {
+            return Ok(Named::Service(id));
+        }
+        if let Some(unit) = SystemUnit::ALL.into_iter().find(|unit| unit.name() == name) {
+            return Ok(Named::System(unit));
+        }
+        let broken = self
+            .problems
+            .iter()
+            .find(|p| p.package.as_deref() == Some(name));
+        if let Some(problem) = broken {
+            let text = &problem.text;
+            return Err(Fault::Unknown(format!(
+                "the package {name} can not be used: {text}; see `hearth status`"
+            )));
+        }
+        let names: Vec<&str> = self
+            .machine
+            .services()
+            .map(|(_, row)| row.name.as_str())
+            .collect();
+        let shown: String = name.chars().take(40).flat_map(char::escape_debug).collect();
+        let hint = match nearest(name, names.iter().copied()) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None if names.is_empty() => "no package is installed".to_owned(),
+            None => format!("there are: {}", names.join(", ")),
+        };
+        Err(Fault::Unknown(format!(
+            "there is no service \"{shown}\"; {hint}"
+        )))
+    }
+
+    fn row(&self, named: &Named) -> Result<Reply, Fault> {
+        let gone = || Fault::Unknown("the service is gone".to_owned());
+        let row = match *named {
+            Named::Service(id) => {
+                let row = self.machine.service(id).ok_or_else(gone)?;
+                views::service(id, row, &self.starter.gateway, &self.starter.paths, now())
+            }
+            Named::System(unit) => {
+                let units = self.machine.system_units();
+                let (_, status) = units
+                    .into_iter()
+                    .find(|(u, _)| *u == unit)
+                    .ok_or_else(gone)?;
+                views::system(unit, status, &self.firmware, now())
+            }
+        };
+        Ok(Reply::Service(Box::new(row)))
+    }
+
+    fn table(&self) -> Vec<hearth_model::api::Service> {
+        let (gateway, paths) = (&self.starter.gateway, &self.starter.paths);
+        views::table(&self.machine, gateway, paths, &self.firmware, now())
+    }
+
+    /// The whole status.
+    pub(super) fn status(&self, report: Option<NetReport>) -> Reply {
+        let gateway = &self.starter.gateway;
+        Reply::Status(Box::new(Status {
+            firmware: self.firmware.clone(),
+            uptime_seconds: now().0 / 1000,
+            wan: views::wan(&self.wan),
+            lan: format!("{}/{}", gateway.lan.address, gateway.lan.prefix),
+            console_url: views::console_url(&self.machine, gateway),
+            budget: views::budget(&self.machine),
+            nat: report.map(views::nat),
+            services: self.table(),
+            problems: self
+                .problems
+                .iter()
+                .map(|problem| problem.text.clone())
+                .collect(),
+        }))
+    }
+
+    /// netpath's counters are there: everyone who waits for a status gets one.
+    pub(super) fn answer_status(&mut self, report: Option<NetReport>) {
+        for waiter in core::mem::take(&mut self.status_waiters) {
+            give(waiter.reply, Ok(self.status(report)));
+        }
+    }
+
+    /// Answers everyone whose service has come to rest, or who has waited long enough.
+    pub(super) fn answer_waiters(&mut self) {
+        let now = now();
+        for waiter in core::mem::take(&mut self.waiters) {
+            let settled = self
+                .machine
+                .service(waiter.id)
+                .is_none_or(|row| row.is_settled());
+            if settled || waiter.until <= now {
+                give(waiter.reply, self.row(&Named::Service(waiter.id)));
+            } else {
+                self.waiters.push(waiter);
+            }
+        }
+        if self.status_waiters.iter().any(|waiter| waiter.until <= now) {
+            self.answer_status(None);
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! What the API asks of the loop, and what the loop answers.
+
+use hearth_model::api::{ApiError, Done, Service, Status};
+use hearth_model::protocol::ShutdownKind;
+use tokio::sync::oneshot;
+
+/// What to do with a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Run it.
+    Start,
+    /// End it.
+    Stop,
+    /// Run it anew.
+    Restart,
+}
+
+/// A question or an order.
+#[derive(Debug)]
+pub enum Ask {
+    /// `GET /v1/status`
+    Status,
+    /// `GET /v1/services`
+    Services,
+    /// `GET /v1/services/{name}`
+    Service(String),
+    /// `POST /v1/services/{name}/{verb}`
+    Act(String, Verb),
+    /// `POST /v1/system/poweroff` or `reboot`
+    System(ShutdownKind),
+}
+
+/// An answer.
+#[derive(Debug)]
+pub enum Reply {
+    /// All of it.
+    Status(Box<Status>),
+    /// The table.
+    Services(Vec<Service>),
+    /// One row.
+    Service(Box<Service>),
+    /// Accepted.
+    Done(Done),
+}
+
+/// Why there is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// There is no such thing: 404, USP 7016.
+    Unknown(String),
+    /// It can not be done with this one: 409, USP 7022.
+    Impossible(String),
+    /// The machine has too little left: 409, USP 7227.
+    NoRoom(String),
+    /// The request makes no sense: 400, USP 7004.
+    Arguments(String),
+    /// Not by this user: 403, USP 7006.
+    Forbidden(String),
+    /// Not by this method: 405, USP 7004.
+    Method(String),
+    /// Too many ask at once, or the manager is going: 503, USP 7005.
+    Busy(String),
+}
+
+impl Fault {
+    /// HTTP status and body.
+    #[must_use]
+    pub fn parts(self) -> (u16, ApiError) {
+        let (status, code, error) = match self {
+            Fault::Unknown(text) => (404, 7016, text),
+            Fault::Impossible(text) => (409, 7022, text),
+            Fault::NoRoom(text) => (409, 7227, text),
+            Fault::Arguments(text) => (400, 7004, text),
+            Fault::Forbidden(text) => (403, 7006, text),
+            Fault::Method(text) => (405, 7004, text),
+            Fault::Busy(text) => (503, 7005, text),
+        };
+        (status, ApiError { error, code })
+    }
+}
+
+/// Where an answer goes. Whoever asked may be gone: then nobody misses it.
+pub type ReplyTo = oneshot::Sender<Result<Reply, Fault>>;
+
+/// A request in the loop's queue.
+#[derive(Debug)]
+pub struct Request {
+    /// What.
+    pub ask: Ask,
+    /// Where the answer goes.
+    pub reply: ReplyTo,
+}

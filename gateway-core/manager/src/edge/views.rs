@@ -1,0 +1,203 @@
+//! Rows of the API made from the machine's table and the kernel's counters.
+
+use super::cgroup;
+use super::paths::Paths;
+use crate::machine::Machine;
+use crate::machine::register::Wanted;
+use crate::machine::service::{Phase, Service as Row};
+use hearth_model::api::{BudgetLine, Kind, NatJson, Service, WanJson};
+use hearth_model::gateway::GatewayConfig;
+use hearth_model::protocol::{NetReport, SystemUnit, WanStatus, Zone};
+use hearth_model::state::{Fault, UnitState, UnitStatus};
+use hearth_model::{ServiceId, Tick};
+
+/// Name of the package with the household's console.
+const CONSOLE: &str = "hearth-web";
+
+/// A service's row.
+#[must_use]
+pub fn service(
+    id: ServiceId,
+    row: &Row,
+    gateway: &GatewayConfig,
+    paths: &Paths,
+    now: Tick,
+) -> Service {
+    let manifest = row.package.as_ref().map(|package| &package.manifest);
+    let counters = cgroup::counters(&paths.cgroup(&row.name));
+    let since = match row.phase {
+        Phase::Rest | Phase::Waiting { .. } => row.status.since,
+        Phase::WaitingForNetpath { since } => since,
+        Phase::Preparing | Phase::Linking { .. } | Phase::Forwarding { .. } => now,
+    };
+    Service {
+        name: row.name.to_string(),
+        kind: Kind::Service,
+        version: manifest.map_or_else(String::new, |m| m.version().to_owned()),
+        title: manifest.map_or_else(|| row.name.to_string(), |m| m.title().to_owned()),
+        state: row.state().to_string(),
+        fault: row.fault().to_string(),
+        message: row.message(now),
+        wanted: row.wanted == Wanted::Running,
+        pid: row.status.pid,
+        restarts: row.status.restarts,
+        since_seconds: now.since_ms(since) / 1000,
+        memory_bytes: counters.memory,
+        memory_max_bytes: manifest.map(|m| m.memory_max().0),
+        cpu_usec: counters.cpu_usec,
+        oom_kills: counters.oom_kills,
+        address: manifest
+            .and_then(|m| m.address(gateway, id))
+            .map(|a| a.to_string()),
+        listens: manifest.map_or_else(Vec::new, |m| {
+            m.listen().iter().map(ToString::to_string).collect()
+        }),
+    }
+}
+
+/// A system unit's row.
+#[must_use]
+pub fn system(unit: SystemUnit, status: UnitStatus, firmware: &str, now: Tick) -> Service {
+    let title = match unit {
+        SystemUnit::Netpath => "Forwarding and NAT",
+        SystemUnit::Manager => "Service manager",
+        SystemUnit::Console => "Serial console",
+    };
+    let message = match (status.state, status.fault) {
+        (UnitState::Restarting, _) => format!("{}; it is started again", status.last_exit),
+        (_, Fault::NoFault) => String::new(),
+        (_, _) => status.last_exit.to_string(),
+    };
+    Service {
+        name: unit.name().to_owned(),
+        kind: Kind::System,
+        version: firmware.to_owned(),
+        title: title.to_owned(),
+        state: status.state.to_string(),
+        fault: status.fault.to_string(),
+        message,
+        wanted: true,
+        pid: status.pid,
+        restarts: status.restarts,
+        since_seconds: now.since_ms(status.since) / 1000,
+        memory_bytes: None,
+        memory_max_bytes: None,
+        cpu_usec: None,
+        oom_kills: None,
+        address: None,
+        listens: Vec::new(),
+    }
+}
+
+/// The whole table: system units first.
+#[must_use]
+pub fn table(
+    machine: &Machine,
+    gateway: &GatewayConfig,
+    paths: &Paths,
+    firmware: &str,
+    now: Tick,
+) -> Vec<Service> {
+    let units = machine
+        .system_units()
+        .map(|(unit, status)| system(unit, status, firmware, now));
+    let services = machine
+        .services()
+        .map(|(id, row)| service(id, row, gateway, paths, now));
+    units.chain(services).collect()
+}
+
+/// What the machine has, keeps, has promised and can still promise.
+#[must_use]
+pub fn budget(machine: &Machine) -> Vec<BudgetLine> {
+    let (budget, promised) = (machine.budget(), machine.promised());
+    let free = budget.free(promised);
+    let line = |resource: &str, total, system, reserved, free| BudgetLine {
+        resource: resource.to_owned(),
+        total,
+        system,
+        reserved,
+        free,
+    };
+    vec![
+        line(
+            "memory",
+            budget.memory_total.0,
+            budget.memory_system.0,
+            promised.memory.0,
+            free.memory.0,
+        ),
+        line(
+            "cpu",
+            budget.cpu_total.0.into(),
+            budget.cpu_system.0.into(),
+            promised.cpu.0.into(),
+            free.cpu.0.into(),
+        ),
+    ]
+}
+
+/// The Internet's side.
+#[must_use]
+pub fn wan(status: &WanStatus) -> WanJson {
+    WanJson {
+        address: status
+            .lease
+            .map(|lease| format!("{}/{}", lease.address, lease.prefix)),
+        router: status
+            .lease
+            .and_then(|lease| lease.router)
+            .map(|router| router.to_string()),
+        resolvers: status
+            .resolvers
+            .iter()
+            .flatten()
+            .map(ToString::to_string)
+            .collect(),
+    }
+}
+
+/// netpath's counters.
+#[must_use]
+pub fn nat(report: NetReport) -> NatJson {
+    NatJson {
+        mappings: report.mappings,
+        mappings_max: report.mappings_max,
+        mappings_refused: report.mappings_refused,
+        received: report.received,
+        forwarded: report.forwarded,
+        dropped: report.dropped,
+    }
+}
+
+/// URL of the household's console from the home; empty where no such package is installed.
+#[must_use]
+pub fn console_url(machine: &Machine, gateway: &GatewayConfig) -> String {
+    let row = machine.find(CONSOLE).and_then(|id| machine.service(id));
+    let listen = row
+        .and_then(|row| row.package.as_ref())
+        .and_then(|package| {
+            package
+                .manifest
+                .listen()
+                .iter()
+                .find(|line| line.from == Zone::Lan)
+                .copied()
+        });
+    match listen {
+        Some(line) if line.port == 80 => format!("http://{}/", gateway.lan.address),
+        Some(line) => format!("http://{}:{}/", gateway.lan.address, line.port),
+        None => String::new(),
+    }
+}
+
+/// `resolv.conf` (resolv.conf(5)) of the resolvers that the Internet provider named.
+#[must_use]
+pub fn resolv_conf(status: &WanStatus) -> String {
+    let mut text =
+        "# The resolvers of the Internet connection, written by hearth-manager.\n".to_owned();
+    for resolver in status.resolvers.iter().flatten() {
+        text.push_str(&format!("nameserver {resolver}\n"));
+    }
+    text
+}

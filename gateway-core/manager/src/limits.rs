@@ -1,0 +1,113 @@
+//! Every capacity and time of the manager, each with its unit and reason.
+
+use core::time::Duration;
+
+// --- talking to PID 1 and netpath ---
+
+/// Records that wait for room in a private socket. 256 services with some forwards each fit; more
+/// means that the other side has stopped reading.
+pub const QUEUE_MAX: usize = 4096;
+
+/// First wait before netpath is tried again; it doubles up to [`NETPATH_RETRY_MAX`].
+pub const NETPATH_RETRY_MIN: Duration = Duration::from_millis(100);
+
+/// Longest wait between two tries to reach netpath. PID 1 has it back within 10 s at most.
+pub const NETPATH_RETRY_MAX: Duration = Duration::from_secs(2);
+
+/// Longest wait for netpath's answer to one request, milliseconds. It makes a link in some ten
+/// milliseconds; a loaded 1.2 GHz core, or its emulation, may take seconds.
+pub const NETPATH_ANSWER_MS: u64 = 10_000;
+
+/// A service whose start waits for netpath this long says so, milliseconds.
+pub const NETPATH_WAIT_MS: u64 = 10_000;
+
+/// Longest wait for PID 1's answer to one request, milliseconds. It never blocks.
+pub const INIT_ANSWER_MS: u64 = 10_000;
+
+/// Longest wait for netpath's counters before a status is answered without them.
+pub const REPORT_WAIT: Duration = Duration::from_millis(500);
+
+// --- the API ---
+
+/// Longest time that a start, stop or restart holds its answer back. `hearth` waits 20 s for an
+/// answer and then asks again by itself.
+pub const ACTION_WAIT: Duration = Duration::from_secs(15);
+
+/// Connections to the API in all.
+pub const CONNECTIONS_MAX: usize = 64;
+
+/// Connections of everyone but root together: root finds a place however many services ask.
+pub const CONNECTIONS_OTHERS_MAX: usize = 48;
+
+/// Connections of one user but root: no service takes another's place.
+pub const CONNECTIONS_USER_MAX: usize = 8;
+
+/// Longest wait for the head of a request, also between two requests of one connection.
+pub const HEAD_WAIT: Duration = Duration::from_secs(30);
+
+/// Largest head of a request, bytes (hyper's smallest buffer is 8 KiB).
+pub const HEAD_MAX: usize = 8 * 1024;
+
+/// Most header lines of a request; curl sends four.
+pub const HEADERS_MAX: usize = 32;
+
+/// Requests that wait for the loop.
+pub const REQUESTS_MAX: usize = 64;
+
+// --- starting a service ---
+
+/// Tries to get a free loop device: another process may take each one first.
+pub const LOOP_TRIES: usize = 8;
+
+/// Page size of i386 and x86_64, bytes: the kernel rounds memory limits down to whole pages.
+pub const PAGE: u64 = 4096;
+
+/// Period of `cpu.max`, microseconds: the kernel's own default.
+pub const CPU_PERIOD_USEC: u64 = 100_000;
+
+/// Largest `cpu.weight` (cgroup v2).
+pub const CPU_WEIGHT_MAX: u32 = 10_000;
+
+/// Share of `memory.max` that each private temporary file system may fill: one part in this many.
+/// Its pages are charged to the service.
+pub const TMP_PARTS: u64 = 2;
+
+/// Most open descriptors of a service (`RLIMIT_NOFILE`).
+pub const OPEN_FILES_MAX: u32 = 1024;
+
+// --- files that are read ---
+
+/// Largest state file, bytes: 256 services of about 100 bytes, ten times over.
+pub const STATE_MAX: u64 = 256 * 1024;
+
+/// Largest single-value file of the kernel that is read, bytes.
+pub const KERNEL_FILE_MAX: u64 = 16 * 1024;
+
+/// Packages looked at in one folder; more can have no number anyhow.
+pub const PACKAGES_MAX: usize = 1024;
+
+// --- logs of services ---
+
+/// Size of one log file, bytes; there are two for each service, in memory (`/run` is tmpfs).
+pub const LOG_FILE_MAX: u64 = 128 * 1024;
+
+/// Longest line of a service's output, bytes; a longer one is split.
+pub const LOG_LINE_MAX: usize = 4096;
+
+/// Output read in one turn, bytes: a quarter of a pipe.
+pub const LOG_READ_MAX: usize = 16 * 1024;
+
+/// Output kept, bytes a second: a busy server's access log. More is dropped and counted.
+pub const LOG_RATE: u64 = 32 * 1024;
+
+/// Output kept in one burst, bytes: a program's start-up messages.
+pub const LOG_BURST: u64 = 128 * 1024;
+
+/// Pause after a turn that dropped lines: a flood costs at most 640 KiB of reading a second.
+pub const LOG_FLOOD_PAUSE: Duration = Duration::from_millis(25);
+
+/// Lines that a slow reader of a log may fall behind before it misses some.
+pub const LOG_FOLLOW_LINES: usize = 256;
+
+/// Readers that follow logs at once, in all services together.
+pub const LOG_FOLLOWERS_MAX: usize = 16;

@@ -1,0 +1,280 @@
+//! The manager's decisions, pure: [`Machine::step`] takes an [`Event`] and the time and returns the
+//! [`Action`]s that the edge carries out. The outcome of an action is another event.
+//!
+//! Invariants: a start passes admission, then preparation, then its network link, then its ports,
+//! then PID 1, in this order and never twice at once; what is promised is given back exactly when
+//! the service neither runs nor is about to.
+
+pub mod admission;
+pub mod lines;
+pub mod register;
+pub mod service;
+
+mod life;
+mod links;
+#[cfg(test)]
+mod tests;
+
+use admission::{Budget, Promise, Refusal};
+use hearth_model::protocol::{Forward, InitRefusal, Link, NetRefusal, SystemUnit};
+use hearth_model::state::UnitStatus;
+use hearth_model::{Bytes, ServiceId, ServiceName, Tick};
+use log::Level;
+use register::Wanted;
+use service::{Package, Phase, Service};
+use std::collections::BTreeMap;
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// PID 1 holds this service: told while it answers a Hello, and after a start was taken.
+    InitService {
+        /// Its row.
+        id: ServiceId,
+        /// Its name.
+        name: ServiceName,
+        /// Where it is.
+        status: UnitStatus,
+        /// Kills for want of memory, of its cgroup.
+        oom_kills: u64,
+    },
+    /// PID 1 has told all that it holds.
+    InitWelcomeEnd,
+    /// A service changed.
+    InitStatus {
+        /// Which.
+        id: ServiceId,
+        /// Where it is now.
+        status: UnitStatus,
+        /// Kills for want of memory, of its cgroup.
+        oom_kills: u64,
+    },
+    /// A system unit changed.
+    InitSystem(SystemUnit, UnitStatus),
+    /// PID 1 did not carry out a request.
+    InitRefused(Option<ServiceId>, InitRefusal),
+    /// netpath is connected; it knows nothing of what was asked before.
+    NetUp,
+    /// netpath is gone, and with it every answer that is due.
+    NetDown,
+    /// netpath made a link.
+    Attached(ServiceId),
+    /// netpath removed a link.
+    Detached(ServiceId),
+    /// netpath opened a port.
+    Forwarded(ServiceId),
+    /// netpath did not carry out a request.
+    NetRefused(Option<ServiceId>, NetRefusal),
+    /// [`Action::Prepare`] is done.
+    Prepared(ServiceId),
+    /// [`Action::Prepare`] or [`Action::Launch`] failed; the text says what, why and what to do.
+    Failed(ServiceId, String),
+    /// A person wants it to run.
+    Start(ServiceId),
+    /// A person wants it to end.
+    Stop(ServiceId),
+    /// A person wants it to run anew.
+    Restart(ServiceId),
+    /// [`Machine::next_deadline`] has come.
+    Deadline,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Make image, data folder and limits; answer with [`Event::Prepared`] or [`Event::Failed`].
+    Prepare(ServiceId),
+    /// Send PID 1 the plan and its descriptors; answer with [`Event::Failed`] if they can not be made.
+    Launch(ServiceId),
+    /// Ask PID 1 to end it.
+    SendStop(ServiceId),
+    /// Ask PID 1 to end and start it.
+    SendRestart(ServiceId),
+    /// Ask PID 1 to give up its row.
+    SendForget(ServiceId),
+    /// Ask netpath for a link.
+    Attach(ServiceId, Link),
+    /// Ask netpath to remove link and ports.
+    Detach(ServiceId),
+    /// Ask netpath for a port.
+    Forward(Forward),
+    /// Unmount its image and remove its cgroup, if nobody uses them.
+    Release(ServiceName),
+    /// All services together are guaranteed this much memory from now on.
+    Guarantee(Bytes),
+    /// Tell the log.
+    Log(Level, String),
+}
+
+/// Whether netpath can be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Netpath {
+    Down,
+    Up,
+}
+
+/// Whether PID 1 has told all that it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Greeting {
+    Open,
+    Done,
+}
+
+/// Everything the manager decides from.
+#[derive(Debug)]
+pub struct Machine {
+    budget: Budget,
+    services: BTreeMap<ServiceId, Service>,
+    system: BTreeMap<&'static str, (SystemUnit, UnitStatus)>,
+    netpath: Netpath,
+    greeting: Greeting,
+    guaranteed: Bytes,
+}
+
+impl Machine {
+    /// A manager that has heard nothing yet and knows these packages.
+    #[must_use]
+    pub fn new(budget: Budget, packages: Vec<(ServiceId, Package, Wanted)>) -> Machine {
+        let service = |(id, package, wanted): (ServiceId, Package, Wanted)| {
+            let name = package.manifest.name().clone();
+            (id, Service::new(name, Some(package), wanted))
+        };
+        Machine {
+            budget,
+            services: packages.into_iter().map(service).collect(),
+            system: SystemUnit::ALL
+                .into_iter()
+                .map(|unit| (unit.name(), (unit, UnitStatus::default())))
+                .collect(),
+            netpath: Netpath::Down,
+            greeting: Greeting::Open,
+            guaranteed: Bytes(0),
+        }
+    }
+
+    /// The table.
+    pub fn services(&self) -> impl Iterator<Item = (ServiceId, &Service)> {
+        self.services.iter().map(|(&id, service)| (id, service))
+    }
+
+    /// One service.
+    #[must_use]
+    pub fn service(&self, id: ServiceId) -> Option<&Service> {
+        self.services.get(&id)
+    }
+
+    /// The number of the service with this name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<ServiceId> {
+        self.services()
+            .find(|(_, service)| service.name.as_str() == name)
+            .map(|(id, _)| id)
+    }
+
+    /// The system units, by name.
+    pub fn system_units(&self) -> impl Iterator<Item = (SystemUnit, UnitStatus)> {
+        self.system.values().copied()
+    }
+
+    /// What is promised to all services together.
+    #[must_use]
+    pub fn promised(&self) -> Promise {
+        let all = self
+            .services
+            .values()
+            .filter_map(|service| service.admitted.as_ref());
+        all.fold(Promise::default(), |sum, admitted| {
+            sum.and(admitted.promise())
+        })
+    }
+
+    /// The budget it decides by.
+    #[must_use]
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// Whether a start would be admitted now. Asked before the household's wish is kept, so that a
+    /// refusal changes nothing.
+    ///
+    /// # Errors
+    /// [`Refusal`] as [`Budget::admit`].
+    pub fn check_start(&self, id: ServiceId) -> Result<(), Refusal> {
+        match self.services.get(&id) {
+            Some(service) if service.admitted.is_none() => self
+                .budget
+                .admit(&service.name, service.asks(), self.promised())
+                .map(|_| ()),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The one way in.
+    pub fn step(&mut self, event: Event, now: Tick) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let out = &mut actions;
+        match event {
+            Event::InitService {
+                id,
+                name,
+                status,
+                oom_kills,
+            } => {
+                self.adopt(id, &name);
+                self.follow(id, status, oom_kills, now, out);
+            }
+            Event::InitWelcomeEnd => self.boot(now, out),
+            Event::InitStatus {
+                id,
+                status,
+                oom_kills,
+            } => {
+                self.follow(id, status, oom_kills, now, out);
+            }
+            Event::InitSystem(unit, status) => {
+                self.system.insert(unit.name(), (unit, status));
+            }
+            Event::InitRefused(id, reason) => self.init_refused(id, reason, out),
+            Event::NetUp => self.net_up(now, out),
+            Event::NetDown => self.net_down(now),
+            Event::Attached(id) => self.attached(id, now, out),
+            Event::Detached(id) => {
+                self.is_due(id);
+            }
+            Event::Forwarded(id) => self.forwarded(id, now, out),
+            Event::NetRefused(id, reason) => self.net_refused(id, reason, out),
+            Event::Prepared(id) => self.prepared(id, now, out),
+            Event::Failed(id, text) => self.fail(id, service::Trouble::Prepare(text), out),
+            Event::Start(id) => self.start(id, now, out),
+            Event::Stop(id) => self.stop(id, now, out),
+            Event::Restart(id) => self.restart(id, now, out),
+            Event::Deadline => self.deadline(now, out),
+        }
+        let memory = self.promised().memory;
+        if memory != self.guaranteed {
+            self.guaranteed = memory;
+            // Before everything else: a service's guarantee counts only within its parent's.
+            actions.insert(0, Action::Guarantee(memory));
+        }
+        actions
+    }
+
+    /// When to send [`Event::Deadline`] next.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Tick> {
+        self.services
+            .values()
+            .filter_map(|service| overdue_at(service.phase))
+            .min()
+    }
+}
+
+/// When the answer that a phase waits for is overdue.
+fn overdue_at(phase: Phase) -> Option<Tick> {
+    match phase {
+        Phase::Rest | Phase::Preparing | Phase::WaitingForNetpath { .. } => None,
+        Phase::Linking { until }
+        | Phase::Forwarding { until, .. }
+        | Phase::Waiting { until, .. } => Some(until),
+    }
+}
