@@ -1,2 +1,90 @@
-//! placeholder
-fn main() {}
+//! `hearth-netpath`: forwards between the home, the Internet and the services.
+//!
+//! Usage: `hearth-netpath [--config FILE] [--run-dir FOLDER]`. Without `--config` it reads the
+//! household's `/data/hearth/gateway.toml`, or, where there is none or it is wrong, the firmware's
+//! `/etc/hearth/gateway.toml`. SIGTERM ends it and leaves devices and links in place; SIGUSR1 logs
+//! what was dropped and why.
+#![deny(unsafe_code)]
+
+mod edge;
+mod sys;
+
+use edge::Gateway;
+use hearth_model::gateway::GatewayConfig;
+use std::io::Write;
+use std::process::ExitCode;
+
+const FIRMWARE_CONFIG: &str = "/etc/hearth/gateway.toml";
+const HOUSEHOLD_CONFIG: &str = "/data/hearth/gateway.toml";
+const RUN_FOLDER: &str = "/run/hearth";
+
+fn main() -> ExitCode {
+    log_to_kernel();
+    let mut config = None;
+    let mut run_folder = RUN_FOLDER.to_owned();
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        match (word.as_str(), words.next()) {
+            ("--config", Some(path)) => config = Some(path),
+            ("--run-dir", Some(path)) => run_folder = path,
+            (_, _) => {
+                log::error!("unknown argument {word:?}; usage: [--config FILE] [--run-dir FOLDER]");
+                return ExitCode::from(2);
+            }
+        }
+    }
+    let read = match config {
+        Some(path) => read(&path),
+        None => household().or_else(|| read(FIRMWARE_CONFIG)),
+    };
+    let Some(config) = read else {
+        return ExitCode::FAILURE;
+    };
+    let done = Gateway::open(config, &run_folder)
+        .map_err(|e| e.to_string())
+        .and_then(|mut gateway| gateway.run().map_err(|e| e.to_string()));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            log::error!("{e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The household's configuration, if it has a good one.
+fn household() -> Option<GatewayConfig> {
+    if !std::path::Path::new(HOUSEHOLD_CONFIG).exists() {
+        return None;
+    }
+    let config = read(HOUSEHOLD_CONFIG);
+    if config.is_none() {
+        log::error!("{HOUSEHOLD_CONFIG} is not used; going on with {FIRMWARE_CONFIG}");
+    }
+    config
+}
+
+fn read(path: &str) -> Option<GatewayConfig> {
+    let text = std::fs::read_to_string(path)
+        .inspect_err(|e| log::error!("{path}: {e}"))
+        .ok()?;
+    GatewayConfig::parse(path, &text)
+        .inspect_err(|errors| errors.0.iter().for_each(|line| log::error!("{line}")))
+        .ok()
+}
+
+/// One line a record, with the kernel's level in front: stderr is /dev/kmsg (syslog(2)).
+fn log_to_kernel() {
+    env_logger::Builder::new()
+        .filter_level(log::LevelFilter::Info)
+        .format(|line, record| {
+            let level = match record.level() {
+                log::Level::Error => 3,
+                log::Level::Warn => 4,
+                log::Level::Info => 6,
+                log::Level::Debug | log::Level::Trace => 7,
+            };
+            writeln!(line, "<{level}>hearth-netpath: {}", record.args())
+        })
+        .init();
+}

@@ -16,7 +16,7 @@ impl Hasher {
     pub fn new(secret: u64) -> Hasher {
         let mut random = Random::new(secret);
         Hasher {
-            keys: [random.next(), random.next(), random.next(), random.next()],
+            keys: [random.draw(), random.draw(), random.draw(), random.draw()],
         }
     }
 
@@ -57,7 +57,7 @@ impl Random {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u32 {
+    pub fn draw(&mut self) -> u32 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.state;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

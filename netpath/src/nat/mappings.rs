@@ -96,8 +96,8 @@ impl PortSpace {
     }
 
     fn search(&self, among: u32, random: &mut Random) -> Option<u16> {
-        let start = place(low16(random.next())).0;
-        let turn = random.next() % 32;
+        let start = place(low16(random.draw())).0;
+        let turn = random.draw() % 32;
         let words = (start..WORDS).chain(0..start);
         let (word, free) = words
             .map(|word| (word, self.free(word) & among))

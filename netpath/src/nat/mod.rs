@@ -46,6 +46,7 @@ use services::Services;
 use sessions::{Sessions, Side, Tuple};
 use shares::{Hosts, Peers};
 
+pub use hash::Random;
 pub use places::{is_edge_of, is_no_host};
 
 /// What does not change while the machine runs.

@@ -1,0 +1,30 @@
+//! Sizes and times of the edge.
+
+/// Largest packet that is read, bytes: IPv4's own limit (RFC 791); the kernel cuts large segments
+/// to the MTU before it hands them to a TUN device.
+pub const PACKET_MAX: usize = 65_535;
+
+/// Packets taken from one side before the others get their turn.
+pub const BATCH: usize = 64;
+
+/// Packets that wait in a TUN device, a miss queue in front of this process: at 1500 bytes each
+/// about 1.5 MB, 12 ms of a gigabit. More only adds delay.
+pub const TUN_QUEUE: u32 = 1_000;
+
+/// Wait before an Ethernet port that is missing, or could not be set up, is tried again, ms.
+pub const PORT_RETRY_MS: u64 = 2_000;
+
+/// Control records handled before packets get their turn.
+pub const CONTROL_BATCH: usize = 16;
+
+/// MTU where the kernel does not tell one, bytes (Ethernet, RFC 894).
+pub const MTU_ETHERNET: u16 = 1_500;
+
+/// Name of the bridge that the home's ports and bridged services belong to.
+pub const BRIDGE: &str = "br-lan";
+
+/// Names of the TUN devices of the home's, the Internet's and the services' side.
+pub const TUN_NAMES: [&str; 3] = ["hp-lan", "hp-wan", "hp-svc"];
+
+/// Failed writes to a TUN device are told once in so long, ms.
+pub const COMPLAIN_MS: u64 = 60_000;

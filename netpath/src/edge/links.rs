@@ -1,0 +1,181 @@
+//! Links, addresses and routes by rtnetlink (rtnetlink(7)). One kernel request a function.
+
+use hearth_bpf::KernelError;
+use hearth_bpf::netlink::{Attributes, CREATE, EXCLUSIVE, Message, Netlink, REPLACE};
+use std::net::Ipv4Addr;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+const RTM_NEWLINK: u16 = 16;
+const RTM_DELLINK: u16 = 17;
+const RTM_NEWADDR: u16 = 20;
+const RTM_DELADDR: u16 = 21;
+const RTM_NEWROUTE: u16 = 24;
+const IFLA_IFNAME: u16 = 3;
+const IFLA_MASTER: u16 = 10;
+const IFLA_TXQLEN: u16 = 13;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_NET_NS_FD: u16 = 28;
+const IFLA_INFO_KIND: u16 = 1;
+const IFLA_INFO_DATA: u16 = 2;
+const VETH_INFO_PEER: u16 = 1;
+const IFA_ADDRESS: u16 = 1;
+const IFA_LOCAL: u16 = 2;
+const IFA_BROADCAST: u16 = 4;
+const RTA_DST: u16 = 1;
+const RTA_OIF: u16 = 4;
+const RTA_GATEWAY: u16 = 5;
+const IFF_UP: u32 = 1;
+const AF_INET: u8 = 2;
+const RT_TABLE_MAIN: u8 = 254;
+const RTPROT_STATIC: u8 = 4;
+const RT_SCOPE_UNIVERSE: u8 = 0;
+const RT_SCOPE_LINK: u8 = 253;
+const RTN_UNICAST: u8 = 1;
+const RTNH_F_ONLINK: u32 = 4;
+
+/// `struct ifinfomsg` of linux/rtnetlink.h.
+fn ifinfomsg(index: u32, flags: u32, change: u32) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    for (place, word) in bytes.chunks_exact_mut(4).zip([0, index, flags, change]) {
+        place.copy_from_slice(&word.to_ne_bytes());
+    }
+    bytes
+}
+
+/// `struct ifaddrmsg` of linux/if_addr.h.
+fn ifaddrmsg(prefix: u8, index: u32) -> [u8; 8] {
+    let [i0, i1, i2, i3] = index.to_ne_bytes();
+    [AF_INET, prefix, 0, RT_SCOPE_UNIVERSE, i0, i1, i2, i3]
+}
+
+fn name_bytes(name: &str) -> Vec<u8> {
+    [name.as_bytes(), b"\0"].concat()
+}
+
+/// Makes a bridge.
+pub fn create_bridge(netlink: &mut Netlink, name: &str) -> Result<(), KernelError> {
+    let info = Attributes::new().with(IFLA_INFO_KIND, b"bridge\0");
+    let message = Message::new(RTM_NEWLINK, CREATE | EXCLUSIVE, &ifinfomsg(0, 0, 0))
+        .with(IFLA_IFNAME, &name_bytes(name))
+        .with_nested(IFLA_LINKINFO, &[], &info);
+    netlink.request("make a bridge", message)
+}
+
+/// Makes a veth pair: `name` here, `peer` in another namespace.
+pub fn create_veth(
+    netlink: &mut Netlink,
+    name: &str,
+    peer: &str,
+    namespace: BorrowedFd<'_>,
+) -> Result<(), KernelError> {
+    let other = Attributes::new()
+        .with(IFLA_IFNAME, &name_bytes(peer))
+        .with(IFLA_NET_NS_FD, &namespace.as_raw_fd().to_ne_bytes());
+    let data = Attributes::new().with_nested(VETH_INFO_PEER, &ifinfomsg(0, 0, 0), &other);
+    let info = Attributes::new()
+        .with(IFLA_INFO_KIND, b"veth\0")
+        .with_nested(IFLA_INFO_DATA, &[], &data);
+    let message = Message::new(RTM_NEWLINK, CREATE | EXCLUSIVE, &ifinfomsg(0, 0, 0))
+        .with(IFLA_IFNAME, &name_bytes(name))
+        .with_nested(IFLA_LINKINFO, &[], &info);
+    netlink.request("make a veth pair", message)
+}
+
+/// Removes a link.
+pub fn delete(netlink: &mut Netlink, index: u32) -> Result<(), KernelError> {
+    netlink.request(
+        "remove a link",
+        Message::new(RTM_DELLINK, 0, &ifinfomsg(index, 0, 0)),
+    )
+}
+
+/// Makes a link a port of a bridge.
+pub fn join_bridge(netlink: &mut Netlink, index: u32, bridge: u32) -> Result<(), KernelError> {
+    let message = Message::new(RTM_NEWLINK, 0, &ifinfomsg(index, 0, 0))
+        .with(IFLA_MASTER, &bridge.to_ne_bytes());
+    netlink.request("join the bridge", message)
+}
+
+/// Brings a link up.
+pub fn up(netlink: &mut Netlink, index: u32) -> Result<(), KernelError> {
+    let message = Message::new(RTM_NEWLINK, 0, &ifinfomsg(index, IFF_UP, IFF_UP));
+    netlink.request("bring a link up", message)
+}
+
+/// Sets how many packets wait for a device.
+pub fn queue_length(netlink: &mut Netlink, index: u32, packets: u32) -> Result<(), KernelError> {
+    let message = Message::new(RTM_NEWLINK, 0, &ifinfomsg(index, 0, 0))
+        .with(IFLA_TXQLEN, &packets.to_ne_bytes());
+    netlink.request("set a queue length", message)
+}
+
+/// Gives a link an address; having it already is fine.
+pub fn add_address(
+    netlink: &mut Netlink,
+    index: u32,
+    address: Ipv4Addr,
+    prefix: u8,
+) -> Result<(), KernelError> {
+    let broadcast = u32::from(address) | !hearth_model::gateway::mask(prefix);
+    let mut message = Message::new(RTM_NEWADDR, CREATE | REPLACE, &ifaddrmsg(prefix, index))
+        .with(IFA_LOCAL, &address.octets())
+        .with(IFA_ADDRESS, &address.octets());
+    if prefix < 31 {
+        message = message.with(IFA_BROADCAST, &broadcast.to_be_bytes());
+    }
+    netlink.request("set an address", message)
+}
+
+/// Takes an address from a link.
+pub fn remove_address(
+    netlink: &mut Netlink,
+    index: u32,
+    address: Ipv4Addr,
+    prefix: u8,
+) -> Result<(), KernelError> {
+    let message =
+        Message::new(RTM_DELADDR, 0, &ifaddrmsg(prefix, index)).with(IFA_LOCAL, &address.octets());
+    netlink.request("remove an address", message)
+}
+
+/// A route to make.
+pub struct Route {
+    /// Where to: address and prefix length; 0 bits are the default route.
+    pub to: (Ipv4Addr, u8),
+    /// Next hop; taken to be on the link whatever the addresses say.
+    pub via: Option<Ipv4Addr>,
+    /// Interface.
+    pub index: u32,
+}
+
+/// Sets a route; an equal one is replaced.
+pub fn set_route(netlink: &mut Netlink, route: &Route) -> Result<(), KernelError> {
+    let (scope, flags) = match route.via {
+        Some(_) => (RT_SCOPE_UNIVERSE, RTNH_F_ONLINK),
+        None => (RT_SCOPE_LINK, 0),
+    };
+    let (to, bits) = route.to;
+    // struct rtmsg of linux/rtnetlink.h
+    let mut header = vec![
+        AF_INET,
+        bits,
+        0,
+        0,
+        RT_TABLE_MAIN,
+        RTPROT_STATIC,
+        scope,
+        RTN_UNICAST,
+    ];
+    header.extend_from_slice(&flags.to_ne_bytes());
+    let mut message = Message::new(RTM_NEWROUTE, CREATE | REPLACE, &header);
+    if bits > 0 {
+        message = message.with(RTA_DST, &to.octets());
+    }
+    if let Some(via) = route.via {
+        message = message.with(RTA_GATEWAY, &via.octets());
+    }
+    netlink.request(
+        "set a route",
+        message.with(RTA_OIF, &route.index.to_ne_bytes()),
+    )
+}

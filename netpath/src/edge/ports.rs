@@ -1,0 +1,166 @@
+//! The gateway's own devices: TUN devices, the home's bridge, the Ethernet ports.
+//!
+//! The order is the security property: packets are caught at ingress before a device comes up, and
+//! the kernel forwards only after all that.
+
+use super::limits::{BRIDGE, MTU_ETHERNET, TUN_NAMES, TUN_QUEUE};
+use super::links;
+use crate::sys;
+use hearth_bpf::netlink::Netlink;
+use hearth_bpf::{KernelError, program, tc};
+use hearth_model::gateway::GatewayConfig;
+use hearth_model::protocol::Zone;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+
+/// Why a device could not be set up.
+#[derive(Debug)]
+pub struct PortError {
+    /// Which device or setting.
+    pub object: String,
+    /// Why.
+    pub reason: String,
+}
+
+impl fmt::Display for PortError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.object, self.reason)
+    }
+}
+
+fn on<E: fmt::Display>(object: &str) -> impl FnOnce(E) -> PortError + '_ {
+    move |reason| PortError {
+        object: object.to_owned(),
+        reason: reason.to_string(),
+    }
+}
+
+/// The three TUN devices, by side.
+#[derive(Debug)]
+pub struct Tuns {
+    /// Descriptors, in the order of [`TUN_NAMES`].
+    pub fds: [OwnedFd; 3],
+    indices: [u32; 3],
+}
+
+/// The place of a side in the arrays of [`Tuns`].
+#[must_use]
+pub fn place(zone: Zone) -> usize {
+    match zone {
+        Zone::Lan => 0,
+        Zone::Wan => 1,
+        Zone::Service => 2,
+    }
+}
+
+/// Writes a kernel setting below /proc/sys.
+pub fn set(path: &str, value: &str) -> Result<(), PortError> {
+    fs::write(format!("/proc/sys/{path}"), value).map_err(on(path))
+}
+
+impl Tuns {
+    /// Opens the devices and lets them take packets from anywhere.
+    pub fn open(netlink: &mut Netlink) -> Result<Tuns, PortError> {
+        for scope in ["all", "default"] {
+            set(&format!("net/ipv4/conf/{scope}/rp_filter"), "0")?;
+            set(&format!("net/ipv4/conf/{scope}/send_redirects"), "0")?;
+            // An address is only answered for on its own interface: the Internet learns no inside one.
+            set(&format!("net/ipv4/conf/{scope}/arp_ignore"), "1")?;
+        }
+        let [lan, wan, service] = TUN_NAMES;
+        let (lan, a) = Tuns::one(netlink, lan)?;
+        let (wan, b) = Tuns::one(netlink, wan)?;
+        let (service, c) = Tuns::one(netlink, service)?;
+        Ok(Tuns {
+            fds: [lan, wan, service],
+            indices: [a, b, c],
+        })
+    }
+
+    fn one(netlink: &mut Netlink, name: &str) -> Result<(OwnedFd, u32), PortError> {
+        let fd = sys::open_tun(name).map_err(on(name))?;
+        let index = sys::interface_index(name).map_err(on(name))?;
+        // What netpath writes has addresses of this machine as its source.
+        set(&format!("net/ipv4/conf/{name}/accept_local"), "1")?;
+        set(&format!("net/ipv4/conf/{name}/rp_filter"), "0")?;
+        // IPv6 may be missing from the kernel; then there is nothing to switch off.
+        if let Err(e) = set(&format!("net/ipv6/conf/{name}/disable_ipv6"), "1") {
+            log::debug!("{e}");
+        }
+        links::queue_length(netlink, index, TUN_QUEUE).map_err(on(name))?;
+        links::up(netlink, index).map_err(on(name))?;
+        Ok((fd, index))
+    }
+
+    /// Sends all IPv4 packets that arrive on the interface `index` to the side's TUN device.
+    pub fn catch(&self, netlink: &mut Netlink, index: u32, zone: Zone) -> Result<(), KernelError> {
+        let to = self.indices.get(place(zone)).copied().unwrap_or(0);
+        let program = program::Program::load(&program::redirect_to(to))?;
+        tc::attach_ingress(netlink, index, &program)
+    }
+}
+
+/// Makes the home's bridge with its address and its Ethernet port.
+pub fn set_up_lan(
+    netlink: &mut Netlink,
+    tuns: &Tuns,
+    config: &GatewayConfig,
+) -> Result<(), PortError> {
+    let lan = &config.lan;
+    let port = sys::interface_index(&lan.interface).map_err(on(&lan.interface))?;
+    match links::create_bridge(netlink, BRIDGE) {
+        Err(KernelError::Refused { errno, .. }) if errno == libc::EEXIST => {}
+        other => other.map_err(on(BRIDGE))?,
+    }
+    let bridge = sys::interface_index(BRIDGE).map_err(on(BRIDGE))?;
+    tuns.catch(netlink, bridge, Zone::Lan).map_err(on(BRIDGE))?;
+    links::add_address(netlink, bridge, lan.address, lan.prefix).map_err(on(BRIDGE))?;
+    links::up(netlink, bridge).map_err(on(BRIDGE))?;
+    links::join_bridge(netlink, port, bridge).map_err(on(&lan.interface))?;
+    links::up(netlink, port).map_err(on(&lan.interface))
+}
+
+/// Brings the Internet's Ethernet port up and returns its number.
+pub fn set_up_wan(
+    netlink: &mut Netlink,
+    tuns: &Tuns,
+    config: &GatewayConfig,
+) -> Result<u32, PortError> {
+    let name = &config.wan.interface;
+    let index = sys::interface_index(name).map_err(on(name))?;
+    tuns.catch(netlink, index, Zone::Wan).map_err(on(name))?;
+    links::up(netlink, index).map_err(on(name))?;
+    set("net/ipv4/ip_forward", "1")?;
+    Ok(index)
+}
+
+/// An interface's MTU, bytes.
+#[must_use]
+pub fn mtu(name: &str) -> u16 {
+    attribute(name, "mtu")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(MTU_ETHERNET)
+}
+
+/// An Ethernet port's hardware address.
+pub fn hardware_address(name: &str) -> Result<[u8; 6], PortError> {
+    let text = attribute(name, "address").map_err(on(name))?;
+    let mut bytes = text.split(':').map(|part| u8::from_str_radix(part, 16));
+    let mut address = [0; 6];
+    for place in &mut address {
+        match bytes.next() {
+            Some(Ok(byte)) => *place = byte,
+            Some(Err(_)) | None => {
+                return Err(on(name)(format!("{text:?} is no Ethernet address")));
+            }
+        }
+    }
+    Ok(address)
+}
+
+fn attribute(name: &str, attribute: &str) -> io::Result<String> {
+    fs::read_to_string(format!("/sys/class/net/{name}/{attribute}")).map(|t| t.trim().to_owned())
+}

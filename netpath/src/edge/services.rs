@@ -1,0 +1,238 @@
+//! Links of the services: a network namespace each, pinned so that it outlives this process, and a
+//! veth pair.
+//!
+//! The namespace belongs to the first user namespace: a service's root can change nothing in it.
+
+use super::limits::BRIDGE;
+use super::links;
+use super::ports::Tuns;
+use crate::sys;
+use hearth_bpf::netlink::Netlink;
+use hearth_model::ServiceId;
+use hearth_model::gateway::GatewayConfig;
+use hearth_model::limits::SERVICES_MAX;
+use hearth_model::protocol::{Link, LinkStep, NetRefusal, Zone};
+use std::fs::{self, File};
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+/// Name of the link inside of every service's namespace.
+const INSIDE: &str = "eth0";
+
+/// The links that this run has made or adopted.
+#[derive(Debug)]
+pub struct Services {
+    folder: String,
+    home: File,
+    links: Vec<Option<Link>>,
+}
+
+/// A failed step, on its way to a [`NetRefusal`].
+fn at<E: Into<StepError>>(step: LinkStep) -> impl FnOnce(E) -> NetRefusal {
+    move |error| NetRefusal::Link {
+        step,
+        errno: error.into().0,
+    }
+}
+
+struct StepError(i32);
+
+impl From<io::Error> for StepError {
+    fn from(error: io::Error) -> StepError {
+        StepError(error.raw_os_error().unwrap_or(libc::EIO))
+    }
+}
+
+impl From<hearth_bpf::KernelError> for StepError {
+    fn from(error: hearth_bpf::KernelError) -> StepError {
+        StepError(error.errno())
+    }
+}
+
+impl Services {
+    /// No links yet; `run_folder` is where namespaces are pinned.
+    pub fn new(run_folder: &str) -> io::Result<Services> {
+        let folder = format!("{run_folder}/netns");
+        fs::create_dir_all(&folder)?;
+        Ok(Services {
+            folder,
+            home: File::open("/proc/self/ns/net")?,
+            links: vec![None; SERVICES_MAX],
+        })
+    }
+
+    fn pin(&self, id: ServiceId) -> String {
+        format!("{}/{id}", self.folder)
+    }
+
+    /// Makes the service's link, adopts one of an earlier run, or rebuilds one that differs.
+    pub fn attach(
+        &mut self,
+        netlink: &mut Netlink,
+        tuns: &Tuns,
+        config: &GatewayConfig,
+        id: ServiceId,
+        link: Link,
+    ) -> Result<(), NetRefusal> {
+        let known = self.links.get(id.index()).copied().flatten();
+        if known == Some(link) {
+            return Ok(());
+        }
+        let bridged = Path::new(&format!("/sys/class/net/{}/master", outside(id))).exists();
+        if known.is_some() || bridged != matches!(link, Link::Bridged { .. }) {
+            self.remove(netlink, id);
+        }
+        let made = self.make(netlink, tuns, config, id, link);
+        match made {
+            Ok(()) => {
+                if let Some(row) = self.links.get_mut(id.index()) {
+                    *row = Some(link);
+                }
+            }
+            Err(_) => self.remove(netlink, id),
+        }
+        made
+    }
+
+    /// Removes the service's link and namespace; none is fine.
+    pub fn remove(&mut self, netlink: &mut Netlink, id: ServiceId) {
+        if let Some(row) = self.links.get_mut(id.index()) {
+            *row = None;
+        }
+        if let Ok(index) = sys::interface_index(&outside(id))
+            && let Err(e) = links::delete(netlink, index)
+        {
+            log::warn!("link {} of service {id}: {e}", outside(id));
+        }
+        let pin = self.pin(id);
+        if Path::new(&pin).exists() {
+            // EINVAL: the file is there but nothing is mounted on it, as after a crash in between.
+            if let Err(e) = sys::unmount(&pin)
+                && e.raw_os_error() != Some(libc::EINVAL)
+            {
+                log::warn!("namespace {pin}: {e}");
+            }
+            if let Err(e) = fs::remove_file(&pin) {
+                log::warn!("namespace {pin}: {e}");
+            }
+        }
+    }
+
+    fn make(
+        &self,
+        netlink: &mut Netlink,
+        tuns: &Tuns,
+        config: &GatewayConfig,
+        id: ServiceId,
+        link: Link,
+    ) -> Result<(), NetRefusal> {
+        let namespace = self.namespace(id).map_err(at(LinkStep::Namespace))?;
+        let name = outside(id);
+        if sys::interface_index(&name).is_err() {
+            links::create_veth(netlink, &name, INSIDE, namespace.as_fd())
+                .map_err(at(LinkStep::Veth))?;
+        }
+        let index = sys::interface_index(&name).map_err(at(LinkStep::Veth))?;
+        match link {
+            Link::Routed { address, .. } => {
+                let router = config.service_router();
+                tuns.catch(netlink, index, Zone::Service)
+                    .map_err(at(LinkStep::Ingress))?;
+                links::add_address(netlink, index, router, 32).map_err(at(LinkStep::Address))?;
+                links::up(netlink, index).map_err(at(LinkStep::Address))?;
+                self.inside(&namespace, |netlink| end(netlink, address, 32, router))?;
+                let route = links::Route {
+                    to: (address, 32),
+                    via: None,
+                    index,
+                };
+                links::set_route(netlink, &route).map_err(at(LinkStep::Route))
+            }
+            Link::Bridged { address, prefix } => {
+                let bridge = sys::interface_index(BRIDGE).map_err(at(LinkStep::Bridge))?;
+                links::join_bridge(netlink, index, bridge).map_err(at(LinkStep::Bridge))?;
+                links::up(netlink, index).map_err(at(LinkStep::Address))?;
+                let router = config.lan.address;
+                self.inside(&namespace, |netlink| end(netlink, address, prefix, router))
+            }
+        }
+    }
+
+    /// The service's namespace: the pinned one, or a new one.
+    fn namespace(&self, id: ServiceId) -> io::Result<File> {
+        let pin = self.pin(id);
+        if let Ok(namespace) = File::open(&pin)
+            && sys::enter(namespace.as_fd()).is_ok()
+        {
+            self.go_home();
+            return Ok(namespace);
+        }
+        File::create(&pin)?;
+        sys::new_network()?;
+        let made = furnish().and_then(|()| sys::bind_mount("/proc/thread-self/ns/net", &pin));
+        self.go_home();
+        made?;
+        File::open(&pin)
+    }
+
+    /// Does something inside of a namespace, with a netlink socket of that namespace.
+    fn inside<T>(
+        &self,
+        namespace: &File,
+        work: impl FnOnce(&mut Netlink) -> Result<T, NetRefusal>,
+    ) -> Result<T, NetRefusal> {
+        sys::enter(namespace.as_fd()).map_err(at(LinkStep::Namespace))?;
+        let done = Netlink::open()
+            .map_err(at(LinkStep::Namespace))
+            .and_then(|mut n| work(&mut n));
+        self.go_home();
+        done
+    }
+
+    fn go_home(&self) {
+        if let Err(e) = sys::enter(self.home.as_fd()) {
+            // Packets would be read in a service's namespace: better to be started anew.
+            log::error!("can not return to the gateway's network namespace: {e}; starting again");
+            std::process::exit(1);
+        }
+    }
+}
+
+/// Name of the gateway's end of a service's link.
+fn outside(id: ServiceId) -> String {
+    format!("sv{id}")
+}
+
+/// What every service finds in its namespace: loopback, and ports below 1024 that it may listen on.
+fn furnish() -> io::Result<()> {
+    fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0")?;
+    for scope in ["all", "default"] {
+        // IPv6 may be missing from the kernel; then there is nothing to switch off.
+        if let Err(e) = fs::write(format!("/proc/sys/net/ipv6/conf/{scope}/disable_ipv6"), "1") {
+            log::debug!("disable_ipv6: {e}");
+        }
+    }
+    let mut netlink = Netlink::open()?;
+    let loopback = sys::interface_index("lo")?;
+    links::up(&mut netlink, loopback).map_err(|e| io::Error::from_raw_os_error(e.errno()))
+}
+
+/// Sets up the service's end of its link.
+fn end(
+    netlink: &mut Netlink,
+    address: Ipv4Addr,
+    prefix: u8,
+    router: Ipv4Addr,
+) -> Result<(), NetRefusal> {
+    let index = sys::interface_index(INSIDE).map_err(at(LinkStep::Veth))?;
+    links::add_address(netlink, index, address, prefix).map_err(at(LinkStep::Address))?;
+    links::up(netlink, index).map_err(at(LinkStep::Address))?;
+    let route = links::Route {
+        to: (Ipv4Addr::UNSPECIFIED, 0),
+        via: Some(router),
+        index,
+    };
+    links::set_route(netlink, &route).map_err(at(LinkStep::Route))
+}
