@@ -6,6 +6,7 @@ mod support;
 
 use hearth_sandbox::sys::process::Ended;
 use std::collections::BTreeMap;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::process::Command;
@@ -96,7 +97,7 @@ fn inside_of(word: &str) -> &'static [(&'static str, &'static str)] {
 const SAME_OUTSIDE: &[&str] = &[
     "write_tmp",              // a granted place
     "call_newer_than_policy", // no kernel has it
-    "control_group", // the host may run the tests in its root group; tests/limits.rs looks closer
+    "control_group", // the host may run the tests in its root group; tests/grants.rs looks closer
     "groups",        // root may have no other group
 ];
 
@@ -116,6 +117,16 @@ fn listen() -> UnixListener {
     UnixListener::bind_addr(&name).unwrap()
 }
 
+/// A descriptor that exec does not close, which the launcher must.
+fn leak() -> OwnedFd {
+    let file = std::fs::File::open("/etc/passwd").unwrap();
+    // SAFETY: takes no pointer; `file` is open.
+    let copy = unsafe { libc::dup(file.as_raw_fd()) };
+    assert!(copy > 4);
+    // SAFETY: the call above has just made it; nobody else owns it.
+    unsafe { OwnedFd::from_raw_fd(copy) }
+}
+
 fn outside(programs: &Programs) -> String {
     let done = Command::new("unshare")
         .args(["--mount", "--uts", "--"])
@@ -131,6 +142,7 @@ fn outside(programs: &Programs) -> String {
 #[test]
 fn every_attempt_fails_inside_with_its_errno_and_comes_further_outside() {
     let _listener = listen();
+    let _leak = leak();
     for programs in both() {
         // given the hostile program in an image
         let image = image(programs);

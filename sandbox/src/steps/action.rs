@@ -27,8 +27,6 @@ pub enum Operation {
     CloseDescriptors,
     /// A session without a terminal; default signals and file mode mask.
     NewSession,
-    /// The own control group becomes the root of the control-group namespace.
-    CgroupRoot,
     /// Set the host name.
     HostName(String),
     /// Bring loopback up.
@@ -193,7 +191,6 @@ impl fmt::Display for Operation {
         match self {
             Operation::CloseDescriptors => f.write_str("all but 0, 1, 2 and the status pipe"),
             Operation::NewSession => f.write_str("no terminal, default signals, umask 022"),
-            Operation::CgroupRoot => f.write_str("its control group is the root of what it sees"),
             Operation::HostName(name) => f.write_str(name),
             Operation::Root { source } => write!(f, "{} (ro,nosuid,nodev)", show(source)),
             Operation::NewFileSystem(new) => {

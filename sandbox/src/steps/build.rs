@@ -120,7 +120,6 @@ pub fn build(plan: &Plan) -> Result<Vec<Action>, BuildError> {
 fn outside(list: &mut List, plan: &Plan) -> Result<(), BuildError> {
     list.push(Step::CloseDescriptors, Operation::CloseDescriptors);
     list.push(Step::NewSession, Operation::NewSession);
-    list.push(Step::NewSession, Operation::CgroupRoot);
     let name = plan.name.as_str().to_owned();
     list.push(Step::HostName, Operation::HostName(name));
     if plan.empty_network {

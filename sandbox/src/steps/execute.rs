@@ -33,7 +33,6 @@ fn perform(operation: &Operation, root: &mut Option<OwnedFd>) -> Result<(), Errn
     match operation {
         Operation::CloseDescriptors => close_descriptors(),
         Operation::NewSession => process::reset_inherited().and_then(|()| process::new_session()),
-        Operation::CgroupRoot => process::new_cgroup_namespace(),
         Operation::HostName(name) => process::set_host_name(name),
         Operation::Loopback => process::loopback_up(),
         Operation::PrivateTree => mount::make_tree_private(),

@@ -63,16 +63,6 @@ pub fn set_host_name(name: &str) -> Result<(), Errno> {
     check_int(unsafe { libc::sethostname(name.as_ptr().cast(), name.len()) }).map(|_| ())
 }
 
-/// A control-group namespace whose root is the group the process is in now (unshare(2)). The one that
-/// clone3(2) makes has the parent's group as its root, since the child is moved only later.
-///
-/// # Errors
-/// As unshare(2).
-pub fn new_cgroup_namespace() -> Result<(), Errno> {
-    // SAFETY: takes no pointer.
-    check_int(unsafe { libc::unshare(libc::CLONE_NEWCGROUP) }).map(|_| ())
-}
-
 /// A mount namespace of its own, so that what is mounted goes away with this process (unshare(2)).
 ///
 /// # Errors
