@@ -1,12 +1,13 @@
 //! rtnetlink: build a request, send it, wait for its acknowledgement (rtnetlink(7), netlink(7)).
 //!
-//! One request at a time; the kernel answers before `request` returns.
+//! One request at a time; the kernel answers before `request` returns. A [`Watch`] hears of changes
+//! that nobody here asked for.
 
 use crate::error::KernelError;
-use crate::limits::ANSWER_MAX;
+use crate::limits::{ANSWER_MAX, DRAIN_MAX};
 use crate::sys;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Ask.
 const NLM_F_REQUEST: u16 = 0x1;
@@ -21,6 +22,8 @@ pub const CREATE: u16 = 0x400;
 
 const NLMSG_ERROR: u16 = 2;
 const HEADER: usize = 16;
+/// `RTMGRP_LINK`: links that come, change or go.
+const GROUP_LINK: u32 = 1;
 /// `NLA_F_NESTED`
 const NESTED: u16 = 0x8000;
 
@@ -107,6 +110,20 @@ fn append(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
     bytes.resize(bytes.len().next_multiple_of(4), 0);
 }
 
+/// The attributes in `bytes`, in order, each with its kind (without the nested flag) and value. A
+/// torn one ends them.
+pub fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    let mut rest = bytes;
+    core::iter::from_fn(move || {
+        let head = word(rest, 0).ok()?;
+        let [low, high, kind_low, kind_high] = head.to_ne_bytes();
+        let length = usize::from(u16::from_ne_bytes([low, high]));
+        let value = rest.get(4..length)?;
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((u16::from_ne_bytes([kind_low, kind_high]) & !NESTED, value))
+    })
+}
+
 /// A socket in the network namespace in which it was opened.
 #[derive(Debug)]
 pub struct Netlink {
@@ -121,7 +138,7 @@ impl Netlink {
     /// As socket(2).
     pub fn open() -> io::Result<Netlink> {
         Ok(Netlink {
-            fd: sys::netlink_socket()?,
+            fd: sys::netlink_socket(0)?,
             sequence: 0,
         })
     }
@@ -131,6 +148,15 @@ impl Netlink {
     /// # Errors
     /// [`KernelError::Refused`] with the kernel's errno; [`KernelError::Answer`].
     pub fn request(&mut self, what: &'static str, message: Message) -> Result<(), KernelError> {
+        self.query(what, message).map(|_| ())
+    }
+
+    /// The same for a request that is a question: what the kernel says before it acknowledges,
+    /// from the answer's fixed family header on; empty where it says nothing.
+    ///
+    /// # Errors
+    /// As [`Netlink::request`].
+    pub fn query(&mut self, what: &'static str, message: Message) -> Result<Vec<u8>, KernelError> {
         let refused = |e: io::Error| KernelError::Refused {
             what,
             errno: e.raw_os_error().unwrap_or(libc::EIO),
@@ -138,14 +164,15 @@ impl Netlink {
         self.sequence = self.sequence.wrapping_add(1);
         sys::send(self.fd.as_fd(), &message.finish(self.sequence)).map_err(refused)?;
         let mut buffer = vec![0; ANSWER_MAX];
+        let mut said = Vec::new();
         loop {
             let length = match sys::receive(self.fd.as_fd(), &mut buffer) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 other => other.map_err(refused)?,
             };
             let answer = buffer.get(..length).unwrap_or_default();
-            match acknowledgement(answer, self.sequence)? {
-                Some(0) => return Ok(()),
+            match acknowledgement(answer, self.sequence, &mut said)? {
+                Some(0) => return Ok(said),
                 Some(errno) => return Err(KernelError::Refused { what, errno }),
                 None => {}
             }
@@ -153,18 +180,60 @@ impl Netlink {
     }
 }
 
+/// A socket that becomes readable when a link of its network namespace comes, changes or goes.
+#[derive(Debug)]
+pub struct Watch(OwnedFd);
+
+impl Watch {
+    /// Watches the links of the caller's network namespace.
+    ///
+    /// # Errors
+    /// As socket(2) and bind(2).
+    pub fn links() -> io::Result<Watch> {
+        sys::netlink_socket(GROUP_LINK).map(Watch)
+    }
+
+    /// Forgets what has come; the caller looks at the links themselves. What did not fit into the
+    /// socket's buffer is a change too.
+    pub fn drain(&self) {
+        let mut buffer = [0; 512];
+        for _ in 0..DRAIN_MAX {
+            match sys::receive_now(self.0.as_fd(), &mut buffer) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                // ENOBUFS says that messages were lost, which is a change like any other.
+                Ok(_) | Err(_) => {}
+            }
+        }
+    }
+}
+
+impl AsFd for Watch {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 /// The errno in the acknowledgement of `sequence`, 0 for success; `None` where it is not in here.
-fn acknowledgement(mut bytes: &[u8], sequence: u32) -> Result<Option<i32>, KernelError> {
+/// What else the kernel says under `sequence` is added to `said`.
+fn acknowledgement(
+    mut bytes: &[u8],
+    sequence: u32,
+    said: &mut Vec<u8>,
+) -> Result<Option<i32>, KernelError> {
     while !bytes.is_empty() {
         let length = word(bytes, 0)? as usize;
         let message = bytes
             .get(..length)
             .filter(|m| m.len() >= HEADER)
             .ok_or(KernelError::Answer)?;
-        let kind = word(message, 4)? as u16;
-        if word(message, 8)? == sequence && kind == NLMSG_ERROR {
-            let errno = word(message, HEADER)?.cast_signed();
-            return Ok(Some(errno.checked_neg().unwrap_or(libc::EPROTO)));
+        let [kind_low, kind_high, ..] = word(message, 4)?.to_ne_bytes();
+        let kind = u16::from_ne_bytes([kind_low, kind_high]);
+        if word(message, 8)? == sequence {
+            if kind == NLMSG_ERROR {
+                let errno = word(message, HEADER)?.cast_signed();
+                return Ok(Some(errno.checked_neg().unwrap_or(libc::EPROTO)));
+            }
+            said.extend_from_slice(message.get(HEADER..).unwrap_or_default());
         }
         bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
@@ -197,13 +266,45 @@ mod tests {
 
     #[test]
     fn a_torn_answer_is_an_error_and_a_foreign_one_is_passed_over() {
-        assert_eq!(acknowledgement(&[1, 2, 3], 1), Err(KernelError::Answer));
-        assert_eq!(acknowledgement(&[0; 16], 1), Err(KernelError::Answer));
+        let errno_in = |bytes: &[u8], sequence| acknowledgement(bytes, sequence, &mut Vec::new());
+        assert_eq!(errno_in(&[1, 2, 3], 1), Err(KernelError::Answer));
+        assert_eq!(errno_in(&[0; 16], 1), Err(KernelError::Answer));
         let mut answer = Message::new(NLMSG_ERROR, 0, &(-17i32).to_ne_bytes()).finish(9);
-        assert_eq!(acknowledgement(&answer, 9), Ok(Some(17)));
-        assert_eq!(acknowledgement(&answer, 8), Ok(None));
+        assert_eq!(errno_in(&answer, 9), Ok(Some(17)));
+        assert_eq!(errno_in(&answer, 8), Ok(None));
         answer.truncate(18);
-        assert_eq!(acknowledgement(&answer, 9), Err(KernelError::Answer));
+        assert_eq!(errno_in(&answer, 9), Err(KernelError::Answer));
+    }
+
+    #[test]
+    fn what_is_built_reads_back_and_a_torn_attribute_ends_the_list() {
+        let Attributes(mut bytes) = Attributes::new().with(3, b"lo\0").with_nested(
+            18,
+            &[],
+            &Attributes::new().with(1, b"veth"),
+        );
+        let read: Vec<_> = attributes(&bytes).collect();
+        assert_eq!(read[0], (3, b"lo\0".as_slice()));
+        assert_eq!(read[1].0, 18);
+        assert_eq!(attributes(read[1].1).next(), Some((1, b"veth".as_slice())));
+        bytes.truncate(bytes.len() - 1);
+        assert_eq!(attributes(&bytes).count(), 1);
+        // a length below its own header would go round for ever
+        assert_eq!(attributes(&[0; 8]).count(), 0);
+    }
+
+    #[test]
+    fn a_question_gets_its_answer() {
+        // given RTM_GETLINK of index 1, when asked, then the answer's ifinfomsg has that index
+        let mut header = [0; 16];
+        header[4] = 1;
+        let said = Netlink::open()
+            .unwrap()
+            .query("find a link", Message::new(18, 0, &header))
+            .unwrap();
+        assert_eq!(said[4..8], 1u32.to_ne_bytes());
+        let name = attributes(&said[16..]).find(|(kind, _)| *kind == 3);
+        assert_eq!(name, Some((3, b"lo\0".as_slice())));
     }
 
     #[test]

@@ -74,8 +74,8 @@ fn errno() -> i32 {
         .unwrap_or(libc::EIO)
 }
 
-/// A `NETLINK_ROUTE` socket in the caller's network namespace.
-pub fn netlink_socket() -> io::Result<OwnedFd> {
+/// A `NETLINK_ROUTE` socket in the caller's network namespace, a member of `groups` (netlink(7)).
+pub fn netlink_socket(groups: u32) -> io::Result<OwnedFd> {
     // SAFETY: socket(2) takes no pointer.
     let fd = unsafe {
         libc::socket(
@@ -88,7 +88,18 @@ pub fn netlink_socket() -> io::Result<OwnedFd> {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: the kernel just made this descriptor and nobody else has it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    // SAFETY: sockaddr_nl is integers, for which all zeroes is a value (its padding is private).
+    let mut address: libc::sockaddr_nl = unsafe { core::mem::zeroed() };
+    address.nl_family = libc::AF_NETLINK as libc::sa_family_t;
+    address.nl_groups = groups;
+    let length = size_of::<libc::sockaddr_nl>() as libc::socklen_t;
+    // SAFETY: the kernel reads `length` bytes of a live sockaddr_nl.
+    let bound = unsafe { libc::bind(fd.as_raw_fd(), (&raw const address).cast(), length) };
+    if bound < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(fd)
 }
 
 /// send(2)
@@ -102,5 +113,13 @@ pub fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
 pub fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     // SAFETY: the kernel writes at most buffer.len() bytes to a live, exclusive slice.
     let n = unsafe { libc::recv(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) };
+    usize::try_from(n).map_err(|_| io::Error::last_os_error())
+}
+
+/// recv(2) that does not wait.
+pub fn receive_now(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    let (at, length) = (buffer.as_mut_ptr().cast(), buffer.len());
+    // SAFETY: the kernel writes at most `length` bytes to a live, exclusive slice.
+    let n = unsafe { libc::recv(fd.as_raw_fd(), at, length, libc::MSG_DONTWAIT) };
     usize::try_from(n).map_err(|_| io::Error::last_os_error())
 }
