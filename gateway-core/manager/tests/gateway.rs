@@ -1,0 +1,485 @@
+//! The real hearth-manager between a PID 1, a netpath and clients of its API: starts, refusals,
+//! restarts of each, logs, roles. Needs root (mounts); what needs a kernel's cgroup v2 controllers is
+//! a matter of the board tests, here their files are plain ones.
+// A test may panic, and its descriptor passing may take several unsafe calls at once.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::multiple_unsafe_ops_per_block
+)]
+
+mod support;
+
+use hearth_model::plan::Plan;
+use hearth_model::state::{Fault, LastExit, UnitState};
+use std::os::unix::fs::MetadataExt;
+use support::http::{Follower, json, raw, request, request_as};
+use support::{Gateway, WITH_PORT, contents, until};
+
+/// A gateway on which `web` runs.
+fn with_web() -> Gateway {
+    let mut gateway = Gateway::new();
+    gateway.install("web", WITH_PORT);
+    gateway.start_net();
+    gateway.boot();
+    gateway.wait_for("web", "Active");
+    gateway
+}
+
+#[test]
+fn a_boot_starts_what_is_installed_with_link_limits_and_plan() {
+    // given a gateway with two packages and one that is full of faults
+    let mut gateway = Gateway::new();
+    gateway.install("web", WITH_PORT);
+    gateway.install("calc", "grants = [\"api\"]\n");
+    let faults = "[service]\nname = \"Bad Name\"\nversion = 1\nexec = \"x\"\nusr = 1\n\
+                  [resources.memory]\nmax = \"1 KiB\"\n[resources.pids]\nmax = 0\n[acces]\n";
+    gateway.write("data/hearth/packages/bad/manifest.toml", faults);
+    gateway.start_net();
+    // when it boots
+    gateway.boot();
+    // then both run
+    let web = gateway.wait_for("web", "Active");
+    gateway.wait_for("calc", "Active");
+    let mut asked = gateway.init.asked();
+    asked.sort();
+    assert_eq!(asked, ["start calc", "start web"]);
+    // calc has number 0, web 1: the link and the port came first
+    assert_eq!(
+        gateway.net.as_ref().unwrap().asked(),
+        ["hello", "attach 1", "forward 1 8080"]
+    );
+    assert_eq!(web["address"], "10.213.0.3");
+    assert_eq!(web["listens"][0], "lan tcp 8080 -> 80");
+    assert_eq!(web["memory_bytes"], 4096);
+    // with the limits of the manifest, and their sum guaranteed to all services together
+    for (file, value) in [
+        ("memory.max", "33554432"),
+        ("pids.max", "8"),
+        ("cpu.weight", "50"),
+    ] {
+        assert_eq!(
+            gateway.read(&format!("sys/fs/cgroup/services/web/{file}")),
+            value,
+            "{file}"
+        );
+    }
+    assert_eq!(
+        gateway.read("sys/fs/cgroup/services/memory.min"),
+        "33554432"
+    );
+    assert_eq!(
+        gateway.read("sys/fs/cgroup/cgroup.subtree_control"),
+        "+cpu +memory +pids"
+    );
+    // with a data folder of its own
+    let data = std::fs::metadata(gateway.path("data/services/web")).unwrap();
+    assert_eq!(
+        (data.uid(), data.mode() & 0o7777),
+        (0x0010_0000 + 0x1_0000 + 33, 0o700)
+    );
+    // with its image mounted where the plan says
+    let plan = gateway.init.with(|table| {
+        let row = table
+            .rows
+            .values()
+            .find(|row| row.name.as_str() == "web")
+            .unwrap();
+        assert_eq!(row.fds.len(), 3);
+        Plan::decode(&contents(&row.fds[0])).unwrap()
+    });
+    let seen = format!("/proc/{}/root{}/hello", gateway.manager_pid(), plan.root);
+    assert_eq!(std::fs::read_to_string(seen).unwrap(), "web");
+    // and the faulty one is told line by line and harms nobody
+    let (_, status) = json(&gateway, "GET", "/v1/status");
+    let problems: Vec<&str> = status["problems"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| p.as_str().unwrap())
+        .collect();
+    assert_eq!(problems.len(), 7, "{problems:#?}");
+    assert!(
+        problems.iter().all(|p| p.contains("/bad/manifest.toml:")),
+        "{problems:#?}"
+    );
+    assert_eq!(status["firmware"], "test 1");
+    assert_eq!(status["wan"]["address"], "203.0.113.7/24");
+    assert_eq!(status["nat"]["mappings"], 3);
+    assert_eq!(status["budget"][0]["reserved"], 32 << 20);
+    assert!(
+        gateway
+            .read("run/hearth/shared/resolv.conf")
+            .contains("nameserver 198.51.100.1\n")
+    );
+    let (code, error) = json(&gateway, "POST", "/v1/services/bad/start");
+    assert_eq!((code, error["code"].as_u64()), (404, Some(7016)));
+    assert!(
+        error["error"]
+            .as_str()
+            .unwrap()
+            .contains("the package bad can not be used")
+    );
+}
+
+#[test]
+fn what_can_not_be_made_fails_the_start_by_name_and_harms_no_other() {
+    // given a kernel without pids for one, and a damaged image of another
+    let mut gateway = Gateway::new();
+    for name in ["broken", "nopids", "calc"] {
+        gateway.install(name, "");
+    }
+    std::fs::remove_file(gateway.path("sys/fs/cgroup/services/nopids/pids.max")).unwrap();
+    let image = "data/hearth/packages/broken/image.squashfs";
+    gateway.write(image, "this is no image");
+    // when it boots
+    gateway.boot();
+    gateway.wait_for("calc", "Active");
+    // then the third runs, and each of the others says what is wrong
+    assert_eq!(gateway.init.asked(), ["start calc"]);
+    let (_, nopids) = json(&gateway, "GET", "/v1/services/nopids");
+    let message = nopids["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("could not apply the limit pids.max = 8: no such file"),
+        "{message}"
+    );
+    assert_eq!(
+        (&nopids["state"], &nopids["fault"]),
+        (&"Idle".into(), &"FailureOnAutoStart".into())
+    );
+    let (_, broken) = json(&gateway, "GET", "/v1/services/broken");
+    let message = broken["message"].as_str().unwrap();
+    assert!(
+        message.contains(image) && message.contains("is damaged"),
+        "{message}"
+    );
+    // when the image is good again, then a start works
+    gateway.install("broken", "");
+    let (code, row) = json(&gateway, "POST", "/v1/services/broken/start");
+    assert_eq!(
+        (code, &row["state"], &row["message"]),
+        (200, &"Active".into(), &"".into())
+    );
+}
+
+#[test]
+fn a_killed_manager_comes_back_to_running_services() {
+    // given a service that runs and has printed something
+    let mut gateway = with_web();
+    gateway.init.print("web", b"before\n");
+    until("the line is kept", || {
+        (request(&gateway, "GET", "/v1/services/web/logs").1 == "before\n").then_some(())
+    });
+    gateway.init.asked();
+    gateway.net.as_ref().unwrap().asked();
+    // when the manager is killed, the service prints on, and another manager starts
+    gateway.end_manager(libc::SIGKILL);
+    gateway.init.print("web", b"between\n");
+    gateway.boot();
+    // then nothing was stopped or started, its link was said again, and no line is lost
+    let web = gateway.wait_for("web", "Active");
+    assert_eq!(web["pid"], 101);
+    gateway.init.print("web", b"after\n");
+    until("the lines are kept", || {
+        let (_, log) = request(&gateway, "GET", "/v1/services/web/logs");
+        (log == "before\nbetween\nafter\n").then_some(())
+    });
+    until("the link is said again", || {
+        let asked = gateway.net.as_ref().unwrap().asked();
+        asked.contains(&"forward 0 8080".to_owned()).then_some(())
+    });
+    assert_eq!(gateway.init.asked(), Vec::<String>::new());
+}
+
+#[test]
+fn what_the_household_asked_survives() {
+    let mut gateway = with_web();
+    // when it is stopped, then the answer comes when it is Idle, and everything is given back
+    let (code, row) = json(&gateway, "POST", "/v1/services/web/stop");
+    assert_eq!(
+        (code, &row["state"], &row["wanted"]),
+        (200, &"Idle".into(), &false.into())
+    );
+    assert!(
+        gateway
+            .read("data/hearth/state/services.json")
+            .contains("stopped")
+    );
+    until("it is forgotten", || {
+        gateway
+            .init
+            .asked()
+            .contains(&"forget web".to_owned())
+            .then_some(())
+    });
+    assert_eq!(gateway.read("sys/fs/cgroup/services/memory.min"), "0");
+    // when the manager is restarted, then it stays stopped
+    assert!(gateway.end_manager(libc::SIGTERM).success());
+    gateway.boot();
+    let (_, row) = json(&gateway, "GET", "/v1/services/web");
+    assert_eq!(
+        (&row["state"], &row["message"]),
+        (&"Idle".into(), &"".into())
+    );
+    assert_eq!(gateway.init.asked(), Vec::<String>::new());
+    // when it is started, then the answer comes when it is Active, and a restart changes its process
+    let (code, row) = json(&gateway, "POST", "/v1/services/web/start");
+    assert_eq!(
+        (code, &row["state"], &row["pid"]),
+        (200, &"Active".into(), &102.into())
+    );
+    let (code, row) = json(&gateway, "POST", "/v1/services/web/restart");
+    assert_eq!(
+        (code, &row["state"], &row["pid"]),
+        (200, &"Active".into(), &103.into())
+    );
+    assert_eq!(gateway.init.asked(), ["start web", "restart web"]);
+}
+
+#[test]
+fn without_a_writable_data_partition_the_gateway_runs_and_says_so() {
+    // given a file where the folder for the state would be
+    let mut gateway = Gateway::new();
+    gateway.install("calc", "");
+    gateway.write("data/hearth/state", "not a folder");
+    // when it boots
+    gateway.boot();
+    // then services run, with their data in memory
+    gateway.wait_for("calc", "Active");
+    assert!(gateway.path("run/hearth/data/calc").exists());
+    let (_, status) = json(&gateway, "GET", "/v1/status");
+    let told = status["problems"].to_string();
+    assert!(
+        told.contains("services keep their data only until"),
+        "{told}"
+    );
+    let (code, row) = json(&gateway, "POST", "/v1/services/calc/stop");
+    assert_eq!((code, &row["state"]), (200, &"Idle".into()));
+}
+
+#[test]
+fn a_restarted_netpath_hears_of_every_service_again() {
+    let mut gateway = with_web();
+    // when netpath dies, then services go on and the status says what is missing
+    gateway.net = None;
+    until("the status has no counters", || {
+        let (_, status) = json(&gateway, "GET", "/v1/status");
+        (status["nat"].is_null() && status["wan"]["address"].is_null()).then_some(())
+    });
+    gateway.wait_for("web", "Active");
+    // when it is back, then it hears everything
+    gateway.start_net();
+    let mut heard = Vec::new();
+    until("netpath hears", || {
+        heard.extend(gateway.net.as_ref().unwrap().asked());
+        heard.contains(&"forward 0 8080".to_owned()).then_some(())
+    });
+    assert_eq!(heard, ["hello", "attach 0", "forward 0 8080"]);
+}
+
+#[test]
+fn more_than_the_machine_has_is_refused_and_changes_nothing() {
+    // given 256 MiB of which 192 are kept for the system: room for four services of 16
+    let mut gateway = Gateway::new();
+    for name in ["a", "b", "c", "d", "e"] {
+        gateway.install(name, "");
+    }
+    gateway.boot();
+    gateway.wait_for("d", "Active");
+    // then the fifth is refused, at boot and when asked for
+    let (code, error) = json(&gateway, "POST", "/v1/services/e/start");
+    assert_eq!((code, error["code"].as_u64()), (409, Some(7227)));
+    assert_eq!(
+        error["error"],
+        "service e reserves 16 MiB of memory, 0 B free, 16 MiB short; stop a service, or lower \
+         resources.memory.reserve in its manifest"
+    );
+    assert!(
+        !gateway
+            .read("data/hearth/state/services.json")
+            .contains("running")
+    );
+    // when another is stopped, then it starts
+    json(&gateway, "POST", "/v1/services/a/stop");
+    let (code, row) = json(&gateway, "POST", "/v1/services/e/start");
+    assert_eq!((code, &row["state"]), (200, &"Active".into()));
+}
+
+#[test]
+fn a_kill_by_the_kernel_for_memory_is_told_as_one() {
+    let gateway = with_web();
+    gateway.write(
+        "sys/fs/cgroup/services/web/memory.events",
+        "low 0\noom_kill 1\n",
+    );
+    gateway.init.tell("web", |status| {
+        status.state = UnitState::Restarting;
+        status.fault = Fault::FailureWhileActive;
+        status.last_exit = LastExit::Signal(9);
+    });
+    let row = gateway.wait_for("web", "Restarting");
+    assert!(
+        row["message"]
+            .as_str()
+            .unwrap()
+            .contains("its limit of 32 MiB"),
+        "{row}"
+    );
+    assert_eq!(row["oom_kills"], 1);
+}
+
+#[test]
+fn only_root_changes_and_every_error_is_told_as_one() {
+    let gateway = with_web();
+    // others may read
+    let (code, _) = request_as(&gateway, 1000, "GET", "/v1/services");
+    assert_eq!(code, 200);
+    for path in [
+        "/v1/services/web/stop",
+        "/v1/system/poweroff",
+        "/v1/nothing",
+    ] {
+        let (code, body) = request_as(&gateway, 1000, "POST", path);
+        assert!(
+            code == 403 && body.contains("7006"),
+            "{path}: {code} {body}"
+        );
+    }
+    for (method, path, code, words) in [
+        ("GET", "/v1/services/wbe", 404, "did you mean \\\"web\\\"?"),
+        ("GET", "/v1/services/zzzzzz", 404, "there are: web"),
+        ("GET", "/v1/services/%ff", 400, "makes no sense"),
+        (
+            "POST",
+            "/v1/services/web/dance",
+            404,
+            "start, stop and restart",
+        ),
+        ("POST", "/v1/system/dance", 404, "poweroff and reboot"),
+        ("POST", "/v1/status", 405, "another method"),
+        ("DELETE", "/v1/services/web", 405, "another method"),
+        ("GET", "/", 404, "no such path"),
+        (
+            "GET",
+            "/v1/services/web/logs?follow=maybe",
+            400,
+            "true or false",
+        ),
+        (
+            "GET",
+            "/v1/services/hearth-netpath/logs",
+            409,
+            "kernel's log",
+        ),
+        (
+            "POST",
+            "/v1/services/console/restart",
+            409,
+            "part of the gateway",
+        ),
+        (
+            "POST",
+            "/v1/services/hearth-manager/stop",
+            409,
+            "part of the gateway",
+        ),
+        (
+            "POST",
+            "/v1/services/hearth-netpath/restart",
+            409,
+            "does not run",
+        ),
+    ] {
+        let (got, body) = request(&gateway, method, path);
+        assert_eq!(got, code, "{method} {path}: {body}");
+        assert!(
+            body.contains(words) && body.contains("\"code\":"),
+            "{path}: {body}"
+        );
+    }
+    // a head that is too large is refused, and the next one is heard
+    let long = "x".repeat(64 * 1024);
+    let head = format!("GET /v1/status HTTP/1.1\r\nhost: g\r\nx: {long}\r\n\r\n");
+    if let Ok((code, _)) = raw(&gateway, &head) {
+        assert_eq!(code, 431);
+    }
+    assert_eq!(request(&gateway, "POST", "/v1/system/reboot").0, 202);
+    until("PID 1 hears", || {
+        gateway
+            .init
+            .asked()
+            .contains(&"shutdown Reboot".to_owned())
+            .then_some(())
+    });
+}
+
+#[test]
+fn the_manager_restarts_itself_when_asked_and_keeps_its_socket_folder() {
+    let mut gateway = with_web();
+    let before = std::fs::metadata(gateway.path("run/hearth/api"))
+        .unwrap()
+        .ino();
+    assert_eq!(
+        request(&gateway, "POST", "/v1/services/hearth-manager/restart").0,
+        200
+    );
+    assert!(gateway.manager_end().success());
+    gateway.boot();
+    assert_eq!(
+        std::fs::metadata(gateway.path("run/hearth/api"))
+            .unwrap()
+            .ino(),
+        before
+    );
+    assert_eq!(gateway.wait_for("web", "Active")["pid"], 101);
+}
+
+#[test]
+fn a_flood_of_output_is_bounded_counted_and_delays_nobody() {
+    let gateway = with_web();
+    let mut follower = Follower::new(&gateway, "web");
+    gateway.init.print("web", b"hello\n");
+    follower.wait_for("hello");
+    // when the service prints 4 MiB as fast as it can
+    std::thread::scope(|scope| {
+        let flood = scope.spawn(|| {
+            gateway
+                .init
+                .print("web", &b"0123456789abcde\n".repeat(256 * 1024))
+        });
+        // then the API answers meanwhile
+        while !flood.is_finished() {
+            let asked = std::time::Instant::now();
+            assert_eq!(request(&gateway, "GET", "/v1/services").0, 200);
+            assert!(asked.elapsed().as_secs() < 2);
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+    });
+    // and what is kept is bounded, whole, and tells what is missing
+    let log = until("the drops are told", || {
+        let (_, log) = request(&gateway, "GET", "/v1/services/web/logs");
+        log.contains(" dropped: more than ").then_some(log)
+    });
+    assert!(log.len() <= 256 * 1024, "{}", log.len());
+    let whole =
+        |line: &str| line == "0123456789abcde" || line.starts_with("hearth: ") || line == "hello";
+    assert!(log.lines().all(whole));
+}
+
+#[test]
+fn without_pid_1_the_manager_says_who_starts_it() {
+    let root = tempfile::tempdir().unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_hearth-manager"))
+        .arg("--root")
+        .arg(root.path())
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        text.contains("<3>hearth-manager: there is no usable gateway.toml"),
+        "{text}"
+    );
+}
