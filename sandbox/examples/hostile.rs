@@ -178,6 +178,32 @@ fn line_of(path: &str) -> Outcome {
     }
 }
 
+/// The hard limits of open files and core files.
+fn limits() -> Outcome {
+    let text = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let of = |name: &&str| text.lines().find_map(|line| line.strip_prefix(*name));
+    let hard = |line: &str| Some(line.split_whitespace().nth(1)?.to_owned());
+    let names = ["Max open files", "Max core file size"];
+    let values: Vec<String> = names.iter().filter_map(of).filter_map(hard).collect();
+    Outcome::Value(values.join(","))
+}
+
+/// Whether it leads its session.
+fn session() -> Outcome {
+    match call(libc::SYS_getsid, &[0]) {
+        Ok(leader) if leader == i64::from(std::process::id()) => Outcome::Value("own".into()),
+        Ok(_) => Outcome::Value("inherited".into()),
+        Err(errno) => Outcome::Errno(errno),
+    }
+}
+
+/// Whether loopback is up: the kernel then has a local route.
+fn loopback() -> Outcome {
+    let routes = fs::read_to_string("/proc/net/fib_trie").unwrap_or_default();
+    let up = routes.contains("127.0.0.1");
+    Outcome::Value(if up { "up" } else { "down" }.into())
+}
+
 fn environment() -> Outcome {
     let mut all: Vec<String> = std::env::vars()
         .map(|(name, value)| format!("{name}={value}"))
@@ -305,11 +331,16 @@ fn observe() -> Vec<(&'static str, Outcome)> {
         ("descriptors", descriptors()),
         ("environment", environment()),
         ("capabilities", status(&caps)),
+        ("signals", status(&["SigBlk", "SigIgn"])),
+        ("umask", status(&["Umask"])),
+        ("limits", limits()),
+        ("session", session()),
         ("no_new_privs", status(&["NoNewPrivs"])),
         ("seccomp", status(&["Seccomp"])),
         ("groups", status(&["Groups"])),
         ("uid_map", line_of("/proc/self/uid_map")),
         ("host_name", line_of("/proc/sys/kernel/hostname")),
+        ("loopback", loopback()),
         ("interfaces", listed(interfaces())),
         ("folder_dev", listed(names("/dev"))),
         ("folder_sys", listed(names("/sys"))),

@@ -24,11 +24,16 @@ const INSIDE: &[(&str, &str)] = &[
     ("descriptors", "value=0,1,2"),
     ("environment", "value=HEARTH_SERVICE=probe"),
     ("capabilities", NO_CAPABILITIES),
+    ("signals", "value=0000000000000000,0000000000001000"), // Rust's own: SIGPIPE
+    ("umask", "value=0022"),
+    ("limits", "value=64,0"),
+    ("session", "value=own"),
     ("no_new_privs", "value=1"),
     ("seccomp", "value=2"),
     ("groups", "value="),
     ("uid_map", "value=0 17825792 65536"),
     ("host_name", "value=probe"),
+    ("loopback", "value=up"),
     ("interfaces", "value=lo"),
     (
         "folder_dev",
@@ -98,6 +103,8 @@ const SAME_OUTSIDE: &[&str] = &[
     "write_tmp",              // a granted place
     "call_newer_than_policy", // no kernel has it
     "control_group", // the host may run the tests in its root group; tests/grants.rs looks closer
+    "loopback",      // the host's is up as well
+    "umask",         // the usual one
     "groups",        // root may have no other group
 ];
 
@@ -143,6 +150,8 @@ fn outside(programs: &Programs) -> String {
 fn every_attempt_fails_inside_with_its_errno_and_comes_further_outside() {
     let _listener = listen();
     let _leak = leak();
+    // SAFETY: sets no handler.
+    unsafe { libc::signal(libc::SIGUSR1, libc::SIG_IGN) };
     for programs in both() {
         // given the hostile program in an image
         let image = image(programs);

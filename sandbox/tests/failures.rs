@@ -8,7 +8,7 @@ use hearth_model::step::{Step, StepFailure};
 use hearth_sandbox::outside::StartError;
 use std::fs;
 use std::path::Path;
-use support::{Programs, bind, both, failure, image, plan, start_bytes};
+use support::{Programs, bind, both, failure, image, place, plan, start_bytes};
 
 const EPERM: i32 = 1;
 const ENOENT: i32 = 2;
@@ -135,7 +135,7 @@ fn cases() -> Vec<Case> {
         ),
         case(
             "a program that is none",
-            |image, _| fs::write(image.join("hostile"), "damaged").unwrap(),
+            |image, _| place(Path::new("Cargo.toml"), &image.join("hostile")),
             Step::ExecService,
             0,
             ENOEXEC,

@@ -6,6 +6,9 @@ use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr;
 
+/// `_NSIG`, asm/signal.h: signals are numbered from 1 to this.
+const SIGNALS_MAX: libc::c_long = 64;
+
 /// Closes every descriptor from `first` to `last` (close_range(2), Linux 5.9). Only the launcher's own
 /// start calls it, before anything of ours is open in that range.
 ///
@@ -41,10 +44,22 @@ pub fn new_session() -> Result<(), Errno> {
 /// # Errors
 /// As sigprocmask(2).
 pub fn reset_inherited() -> Result<(), Errno> {
-    for signal in 1..libc::SIGRTMAX() {
-        // SAFETY: sets no handler. SIGKILL, SIGSTOP and libc's own two answer EINVAL: they have no other
-        // effect to reset.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    // `struct sigaction` of the kernel, at most 32 bytes: all zeroes is SIG_DFL. By system call, since
+    // libc keeps two signals for itself and refuses them, which a parent may have ignored all the same.
+    let default = [0_u64; 4];
+    let no_old = ptr::null::<u64>();
+    for signal in 1..=SIGNALS_MAX {
+        // SAFETY: `default` is a live local, larger than what the kernel reads; the mask has 8 bytes. It
+        // answers EINVAL to SIGKILL and SIGSTOP, whose effect can not change.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                no_old,
+                mem::size_of::<u64>(),
+            )
+        };
     }
     // SAFETY: takes no pointer and can not fail (umask(2)).
     unsafe { libc::umask(0o022) };

@@ -111,8 +111,15 @@ pub fn image(programs: &Programs) -> TempDir {
     for name in ["proc", "sys", "dev", "tmp", "run", "data"] {
         fs::create_dir(folder.path().join(name)).unwrap();
     }
-    fs::copy(&programs.hostile, folder.path().join("hostile")).unwrap();
+    place(&programs.hostile, &folder.path().join("hostile"));
     folder
+}
+
+/// Copies a file that will be executed. By another process: a descriptor of ours that is open for writing
+/// could be inherited by a sandbox that another test starts just now, and exec would find the file busy.
+pub fn place(source: &Path, target: &Path) {
+    let done = Command::new("cp").args([source, target]).status().unwrap();
+    assert!(done.success(), "cp {source:?} {target:?}");
 }
 
 /// A plan with nothing granted that runs the hostile program with `arguments`.
