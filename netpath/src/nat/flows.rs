@@ -9,7 +9,7 @@ use super::shares::{PeerKey, ShareError};
 use super::table::{Full, Row};
 use crate::counters::DropReason;
 use crate::wire::icmp;
-use crate::wire::transport::{Ports, Protocol};
+use crate::wire::transport::{Kind, Ports, Protocol};
 use hearth_model::Tick;
 use hearth_model::protocol::Zone;
 
@@ -24,8 +24,21 @@ impl Nat {
         None
     }
 
+    /// Whether a packet begins another TCP connection in the place of one that has ended. Through a
+    /// mapping only the inside can.
+    pub(super) fn begins_anew(&self, (row, side): (Row, Side), kind: Kind) -> bool {
+        let Kind::Tcp(flags) = kind else {
+            return false;
+        };
+        self.sessions.get(row).is_some_and(|session| {
+            let may = side == Side::Initiator || session.mapping.is_none();
+            may && session.tcp.begins_anew(flags)
+        })
+    }
+
     /// Opens a planned flow: host share, mapping, permission and row, or none of them.
     pub(super) fn open(&mut self, tuple: &Tuple, plan: &Plan, now: Tick) -> Result<Row, Refusal> {
+        self.make_room();
         let host = self.hosts.acquire(plan.charge).map_err(|error| {
             full(match error {
                 ShareError::ShareFull => DropReason::HostShareFull,
@@ -87,6 +100,7 @@ impl Nat {
             .get(mapping)
             .ok_or(DropReason::Filtered)?
             .inside;
+        self.make_room();
         // The sender learns nothing of what is inside.
         let host = self.hosts.acquire(inside.address);
         let host = host.map_err(|_| DropReason::HostShareFull)?;
@@ -126,6 +140,14 @@ impl Nat {
         })
     }
 
+    /// Where the table is full, the flow that finished first goes: it was kept for packets that
+    /// are late, and no live flow is ever in its place.
+    fn make_room(&mut self) {
+        if let Some(row) = self.sessions.in_the_way() {
+            self.end(row);
+        }
+    }
+
     /// Ends a flow.
     pub(super) fn end(&mut self, row: Row) {
         if let Some(session) = self.sessions.remove(row) {
@@ -134,7 +156,9 @@ impl Nat {
     }
 
     fn let_go(&mut self, session: &Session) {
-        self.hosts.release(session.host);
+        if let Some(host) = session.host {
+            self.hosts.release(host);
+        }
         if let Some(mapping) = session.mapping {
             self.mappings.release(mapping);
         }

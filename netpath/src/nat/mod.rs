@@ -3,7 +3,7 @@
 //!
 //! Invariants: nothing is allocated after [`Nat::new`]; no work grows with the number of flows but
 //! for rare events (another WAN address, a service that leaves); a live flow is never removed to
-//! make room; a packet that is not forwarded is unchanged; no inside address leaves for the
+//! make room (a finished one may be); a packet that is not forwarded is unchanged; no inside address leaves for the
 //! Internet. What this refuses to do: read a clock, do I/O, reassemble, follow sequence numbers,
 //! look into what packets carry (no application gateways: RFC 4787 REQ-10).
 //!
@@ -236,7 +236,10 @@ impl Nat {
             zone: from,
         };
         if let Some(found) = self.live(&tuple, now) {
-            return self.pass(found, kind, &mut packet, now);
+            if !self.begins_anew(found, kind) {
+                return self.pass(found, kind, &mut packet, now);
+            }
+            self.end(found.0);
         }
         match self.plan(&tuple, kind, place, now)? {
             Opening::Local => {

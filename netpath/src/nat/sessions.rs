@@ -59,8 +59,8 @@ pub struct Session {
     pub deadline: Tick,
     /// Where its TCP connection is.
     pub tcp: TcpState,
-    /// Whose share it counts in.
-    pub host: Row,
+    /// Whose share it counts in; `None` once it is finished.
+    pub host: Option<Row>,
     /// The mapping that its source goes by.
     pub mapping: Option<Row>,
     /// The permission it keeps alive (UDP through a mapping).
@@ -71,6 +71,9 @@ pub struct Session {
     due: u64,
     next: Option<Row>,
     previous: Option<Row>,
+    /// Neighbours among the finished ones.
+    newer: Option<Row>,
+    older: Option<Row>,
 }
 
 impl Session {
@@ -82,13 +85,24 @@ impl Session {
             responder,
             deadline: Tick(0),
             tcp: TcpState::default(),
-            host,
+            host: Some(host),
             mapping: None,
             peer: None,
             serial: 0,
             due: 0,
             next: None,
             previous: None,
+            newer: None,
+            older: None,
+        }
+    }
+
+    /// The side that a packet of an end arrives from.
+    #[must_use]
+    pub fn arrives_from(&self, side: Side) -> Zone {
+        match side {
+            Side::Initiator => self.initiator.zone,
+            Side::Responder => self.responder.zone,
         }
     }
 
@@ -121,6 +135,9 @@ pub struct Sessions {
     wheel: Box<[Option<Row>]>,
     /// The first step whose slot may hold something.
     cursor: u64,
+    /// Finished flows, which may make room for new ones.
+    oldest_finished: Option<Row>,
+    newest_finished: Option<Row>,
     serial: u32,
 }
 
@@ -164,6 +181,8 @@ impl Sessions {
             hasher,
             wheel: (0..WHEEL_SLOTS).map(|_| None).collect(),
             cursor: 0,
+            oldest_finished: None,
+            newest_finished: None,
             serial: 0,
         }
     }
@@ -183,9 +202,6 @@ impl Sessions {
     pub fn insert(&mut self, mut session: Session, now: Tick) -> Result<Row, InsertError> {
         let (initiator, responder) = (session.initiator, session.responder);
         if self.find(&initiator).is_some() || self.find(&responder).is_some() {
-            return Err(InsertError::Conflict);
-        }
-        if initiator == responder {
             return Err(InsertError::Conflict);
         }
         if self.rows.is_empty() {
@@ -211,6 +227,7 @@ impl Sessions {
     /// Takes a flow out.
     pub fn remove(&mut self, row: Row) -> Option<Session> {
         self.unlink(row);
+        self.unlink_finished(row);
         let (rows, hasher) = (&self.rows, self.hasher);
         let hash_of = |n: u32| tuple_of(rows, n).map_or(0, |tuple| hasher.words(tuple.words()));
         for side in [Side::Initiator, Side::Responder] {
@@ -273,12 +290,50 @@ impl Sessions {
         None
     }
 
-    /// When [`Sessions::pop_expired`] next finds something to look at.
+    /// When [`Sessions::pop_expired`] next turns the wheel: the next step, while there are flows.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Tick> {
-        let step =
-            (self.cursor..self.cursor.saturating_add(SLOTS)).find(|s| self.head(*s).is_some());
-        step.map(|step| Tick(step.saturating_mul(WHEEL_STEP_MS)))
+        let next = Tick(self.cursor.saturating_mul(WHEEL_STEP_MS));
+        (!self.rows.is_empty()).then_some(next)
+    }
+
+    /// Marks a flow as finished: it stays for what is late, but no longer counts in its host's
+    /// share, and may make room. Returns the host.
+    pub fn finish(&mut self, row: Row) -> Option<Row> {
+        let newest = self.newest_finished;
+        let session = self.rows.get_mut(row)?;
+        let host = session.host.take()?;
+        session.older = newest;
+        session.newer = None;
+        match newest.and_then(|newest| self.rows.get_mut(newest)) {
+            Some(session) => session.newer = Some(row),
+            None => self.oldest_finished = Some(row),
+        }
+        self.newest_finished = Some(row);
+        Some(host)
+    }
+
+    /// The flow that has to go where a new one needs room: the one that finished first, and only
+    /// where the table is full.
+    #[must_use]
+    pub fn in_the_way(&self) -> Option<Row> {
+        let full = self.rows.len() >= SESSIONS_MAX;
+        self.oldest_finished.filter(|_| full)
+    }
+
+    fn unlink_finished(&mut self, row: Row) {
+        let Some(session) = self.rows.get(row).filter(|s| s.host.is_none()) else {
+            return;
+        };
+        let (newer, older) = (session.newer, session.older);
+        match older.and_then(|older| self.rows.get_mut(older)) {
+            Some(session) => session.newer = newer,
+            None => self.oldest_finished = newer,
+        }
+        match newer.and_then(|newer| self.rows.get_mut(newer)) {
+            Some(session) => session.older = older,
+            None => self.newest_finished = older,
+        }
     }
 
     fn slot(step: u64) -> usize {

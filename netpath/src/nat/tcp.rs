@@ -4,6 +4,7 @@
 use super::sessions::Side;
 use crate::limits::{TCP_ESTABLISHED_TIMEOUT_MS, TCP_TRANSITORY_TIMEOUT_MS};
 use crate::wire::transport::TcpFlags;
+use hearth_model::protocol::Zone;
 
 const INITIATOR_OPEN: u8 = 1;
 const RESPONDER_OPEN: u8 = 2;
@@ -11,6 +12,7 @@ const CONFIRMED: u8 = 4;
 const INITIATOR_FIN: u8 = 8;
 const RESPONDER_FIN: u8 = 16;
 const RESET: u8 = 32;
+const FINISHED: u8 = 64;
 
 /// State of one TCP flow.
 ///
@@ -19,25 +21,27 @@ const RESET: u8 = 32;
 /// | one end only, or both but the initiator has not acknowledged | transitory |
 /// | both, and the initiator has acknowledged | established |
 /// | then one FIN (half-closed) | established |
-/// | both FINs, or a reset | transitory |
-/// | anything but a reset after a reset | as before the reset |
-/// | a SYN after both FINs or a reset | a new flow |
+/// | a reset from the Internet, which can be forged | transitory, until anything else follows it |
+/// | both FINs, a reset from inside, or one before all of this | finished: transitory |
+///
+/// A finished flow stays finished; a new connection on its ports is a new flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TcpState(u8);
 
 impl TcpState {
-    /// The state after a segment from `side`.
+    /// The state after a segment of `side` that arrived from `zone`.
     #[must_use]
-    pub fn after(self, side: Side, flags: TcpFlags) -> TcpState {
+    pub fn after(self, side: Side, zone: Zone, flags: TcpFlags) -> TcpState {
         let (open, fin) = match side {
             Side::Initiator => (INITIATOR_OPEN, INITIATOR_FIN),
             Side::Responder => (RESPONDER_OPEN, RESPONDER_FIN),
         };
-        if flags.rst() {
-            return TcpState(self.0 | RESET);
+        if self.is_finished() {
+            return self;
         }
-        if flags.syn() && !flags.ack() && self.is_closing() {
-            return TcpState(open);
+        if flags.rst() {
+            let sure = zone != Zone::Wan || self.0 & CONFIRMED == 0;
+            return TcpState(self.0 | if sure { FINISHED } else { RESET });
         }
         let mut bits = (self.0 & !RESET) | open;
         if flags.fin() {
@@ -49,18 +53,29 @@ impl TcpState {
         if side == Side::Initiator && flags.ack() && !flags.syn() && bits & both == both {
             bits |= CONFIRMED;
         }
+        let fins = INITIATOR_FIN | RESPONDER_FIN;
+        if bits & fins == fins {
+            bits |= FINISHED;
+        }
         TcpState(bits)
     }
 
-    fn is_closing(self) -> bool {
-        let fins = INITIATOR_FIN | RESPONDER_FIN;
-        self.0 & RESET != 0 || self.0 & fins == fins
+    /// Whether both ends are done with the flow for certain.
+    #[must_use]
+    pub fn is_finished(self) -> bool {
+        self.0 & FINISHED != 0
+    }
+
+    /// Whether a segment of the initiator begins another connection on the same ports.
+    #[must_use]
+    pub fn begins_anew(self, flags: TcpFlags) -> bool {
+        flags.syn() && !flags.ack() && self.0 & (FINISHED | RESET) != 0
     }
 
     /// How long the flow is kept after this segment, ms.
     #[must_use]
     pub fn timeout_ms(self) -> u64 {
-        if self.0 & CONFIRMED == 0 || self.is_closing() {
+        if self.0 & CONFIRMED == 0 || self.0 & (FINISHED | RESET) != 0 {
             TCP_TRANSITORY_TIMEOUT_MS
         } else {
             TCP_ESTABLISHED_TIMEOUT_MS
@@ -79,13 +94,16 @@ mod tests {
     const RST: u8 = 0x04;
     const ACK: u8 = 0x10;
 
-    fn run(segments: &[(Side, u8)]) -> u64 {
-        let state = segments
-            .iter()
-            .fold(TcpState::default(), |state, (side, flags)| {
-                state.after(*side, TcpFlags::new(*flags))
-            });
-        state.timeout_ms()
+    /// The state of a flow that a home host opens to the Internet.
+    fn run(segments: &[(Side, u8)]) -> TcpState {
+        let step = |state: TcpState, (side, flags): &(Side, u8)| {
+            let zone = match side {
+                Initiator => Zone::Lan,
+                Responder => Zone::Wan,
+            };
+            state.after(*side, zone, TcpFlags::new(*flags))
+        };
+        segments.iter().fold(TcpState::default(), step)
     }
 
     #[test]
@@ -131,16 +149,6 @@ mod tests {
                 long,
             ),
             (
-                "reset, then a new SYN",
-                then(&[(Responder, RST), (Initiator, SYN)]),
-                short,
-            ),
-            (
-                "a new connection on the same ports",
-                [&then(&[(Initiator, FIN), (Responder, FIN)])[..], &shake[..]].concat(),
-                long,
-            ),
-            (
                 "a stray SYN in an open flow",
                 then(&[(Responder, SYN)]),
                 long,
@@ -156,7 +164,58 @@ mod tests {
                 short,
             ),
         ] {
-            assert_eq!(run(&segments), expected, "{name}");
+            assert_eq!(run(&segments).timeout_ms(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_flow_is_finished_when_nobody_can_want_it_any_more() {
+        let shake = [(Initiator, SYN), (Responder, SYN_ACK), (Initiator, ACK)];
+        let then = |more: &[(Side, u8)]| run(&[&shake[..], more].concat());
+        let syn = TcpFlags::new(SYN);
+        for (name, state, finished, anew) in [
+            ("open", then(&[]), false, false),
+            ("half closed", then(&[(Responder, FIN)]), false, false),
+            (
+                "closed",
+                then(&[(Responder, FIN), (Initiator, FIN)]),
+                true,
+                true,
+            ),
+            (
+                "reset by its own end",
+                then(&[(Initiator, RST)]),
+                true,
+                true,
+            ),
+            (
+                "reset, perhaps forged",
+                then(&[(Responder, RST)]),
+                false,
+                true,
+            ),
+            (
+                "forged reset, then data",
+                then(&[(Responder, RST), (Responder, ACK)]),
+                false,
+                false,
+            ),
+            (
+                "connection refused",
+                run(&[(Initiator, SYN), (Responder, RST)]),
+                true,
+                true,
+            ),
+            (
+                "data after the end",
+                then(&[(Initiator, RST), (Responder, ACK), (Initiator, ACK)]),
+                true,
+                true,
+            ),
+        ] {
+            assert_eq!(state.is_finished(), finished, "{name}");
+            assert_eq!(state.begins_anew(syn), anew, "{name}");
+            assert!(!state.begins_anew(TcpFlags::new(SYN_ACK)), "{name}");
         }
     }
 }

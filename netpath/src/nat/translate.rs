@@ -62,16 +62,14 @@ impl Nat {
     ) -> Result<Pass, Refusal> {
         let session = self.sessions.get(row).ok_or(DropReason::Unsolicited)?;
         let (opposite, serial) = (*session.opposite(side), session.serial);
+        let arrived = session.arrives_from(side);
         self.check_link(opposite.zone, packet)?;
         self.guard_egress(&opposite)?;
         self.refresh(row, side, kind, now);
         if packet.part() == Part::First {
             let followed = Followed::Session { row, serial, side };
-            let arrived = arrival_zone(self.sessions.get(row), side);
-            if let Some(zone) = arrived {
-                self.fragments
-                    .remember(packet_key(packet, zone), followed, now);
-            }
+            let key = packet_key(packet, arrived);
+            self.fragments.remember(key, followed, now);
         }
         let delta = packet.set_addresses(opposite.destination, opposite.source);
         let ports = Ports {
@@ -97,18 +95,25 @@ impl Nat {
         let Some(session) = self.sessions.get_mut(row) else {
             return;
         };
-        let from_inside = arrival_zone(Some(session), side) != Some(Zone::Wan);
+        let zone = session.arrives_from(side);
+        let from_inside = zone != Zone::Wan;
+        let peer = session.peer;
         let timeout = match kind {
             Kind::Tcp(flags) => {
-                session.tcp = session.tcp.after(side, flags);
+                session.tcp = session.tcp.after(side, zone, flags);
                 Some(session.tcp.timeout_ms())
             }
             Kind::Udp => from_inside.then(|| udp_timeout_ms(session)),
             Kind::EchoRequest | Kind::EchoReply => from_inside.then_some(ICMP_TIMEOUT_MS),
             Kind::IcmpError => None,
         };
+        if session.tcp.is_finished()
+            && let Some(host) = self.sessions.finish(row)
+        {
+            self.hosts.release(host);
+        }
         if let Some(timeout) = timeout {
-            let (deadline, peer) = (now.after_ms(timeout), session.peer);
+            let deadline = now.after_ms(timeout);
             self.sessions.set_deadline(row, deadline);
             if let Some(peer) = peer {
                 self.peers.extend(peer, deadline);
@@ -219,13 +224,6 @@ impl Nat {
             Err(DropReason::IcmpUnrelated.into())
         }
     }
-}
-
-fn arrival_zone(session: Option<&Session>, side: Side) -> Option<Zone> {
-    session.map(|session| match side {
-        Side::Initiator => session.initiator.zone,
-        Side::Responder => session.responder.zone,
-    })
 }
 
 fn udp_timeout_ms(session: &Session) -> u64 {
