@@ -2,6 +2,7 @@
 //! into the machines' events, and their actions into system calls. It holds no policy.
 
 mod boot;
+mod going_down;
 mod manager;
 mod report;
 mod rows;
@@ -10,14 +11,13 @@ mod spawn;
 use crate::error::Fault;
 use crate::limits::{
     CONSOLE_STOP_SIGNAL, CONSOLE_WAIT_MS, MANAGER_OOM_SCORE, NETPATH_OOM_SCORE, REAPS_PER_TURN,
-    REQUESTS_PER_TURN, SHUTDOWN_GRACE_MAX_MS, SYSTEM_RESTART, SYSTEM_STOP_GRACE_MS,
-    SYSTEM_STOP_SIGNAL, TEST_PANIC_SIGNAL,
+    REQUESTS_PER_TURN, SYSTEM_RESTART, SYSTEM_STOP_GRACE_MS, SYSTEM_STOP_SIGNAL, TEST_PANIC_SIGNAL,
 };
-use crate::machine::shutdown::{self, Facts, Presence, Shutdown};
+use crate::machine::shutdown::{Presence, Shutdown};
 use crate::machine::unit::{Action, Event, Terms};
 use crate::sys::fd::{PollFd, READABLE, WRITABLE};
 use crate::sys::process::Reaped;
-use crate::sys::{alloc, fd, machine, mount, process};
+use crate::sys::{alloc, fd, machine, process};
 use boot::{Booted, Trial};
 use hearth_model::limits::SERVICES_MAX;
 use hearth_model::protocol::{InitRefusal, ShutdownKind, SystemUnit};
@@ -374,92 +374,6 @@ impl Init {
             }
         }
     }
-
-    fn go_down(&mut self, kind: ShutdownKind, now: Tick) {
-        if let Some(action) = self.shutdown.request(kind, now) {
-            report::progress(format_args!("going down"));
-            self.console_at = None;
-            self.shutdown_action(action, now);
-        }
-    }
-
-    fn on_shutdown(&mut self, now: Tick) {
-        while let Some(action) = self.shutdown.turn(self.facts(), now) {
-            self.shutdown_action(action, now);
-        }
-    }
-
-    fn facts(&self) -> Facts {
-        let presence = |process: &Process| match process.unit.status().pid {
-            0 => Presence::Gone,
-            _ => Presence::There,
-        };
-        let [netpath, manager, console] = &self.system;
-        Facts {
-            services: self
-                .rows
-                .iter()
-                .flatten()
-                .filter(|row| row.process.unit.status().pid != 0)
-                .count(),
-            system: [presence(netpath), presence(manager), presence(console)],
-            children: match process::any_child() {
-                Reaped::NoChild => Presence::Gone,
-                Reaped::Child(_, _) | Reaped::AllRunning => Presence::There,
-            },
-        }
-    }
-
-    fn shutdown_action(&mut self, action: shutdown::Action, now: Tick) {
-        match action {
-            shutdown::Action::StopServices => {
-                for index in 0..self.rows.len() {
-                    if let Some(row) = self.rows.get_mut(index).and_then(Option::as_mut) {
-                        row.process.unit.limit_grace(SHUTDOWN_GRACE_MAX_MS);
-                    }
-                    self.row_event(index, Event::Stop, now);
-                }
-            }
-            shutdown::Action::StopSystem(unit) => self.system_event(unit, Event::Stop, now),
-            shutdown::Action::SignalRest(signal) => {
-                // ESRCH: nobody is left, which is what is wanted.
-                if let Err(errno) = process::signal_all(signal)
-                    && errno.0 != libc::ESRCH
-                {
-                    log::warn!("signal {signal} to the rest: {errno}");
-                }
-            }
-            shutdown::Action::Unmount => {
-                boot::save_time();
-                machine::sync();
-                for folder in ["/run/hearth/images", "/run/hearth/netns"] {
-                    detach_below(folder);
-                }
-                match mount::unmount(c"/data") {
-                    // EINVAL: /data is no mount of its own.
-                    Ok(()) | Err(crate::sys::Errno(libc::EINVAL)) => self.shutdown.unmounted(now),
-                    Err(errno) => log::info!("/data: {errno}; trying again"),
-                }
-            }
-            shutdown::Action::Freeze => {
-                if let Err(errno) = mount::remount_read_only(c"/data") {
-                    report::progress(format_args!("/data could not be unmounted: {errno}"));
-                }
-            }
-            shutdown::Action::GoDown(kind) => {
-                report::progress(format_args!(
-                    "{}",
-                    match kind {
-                        ShutdownKind::PowerOff => "power off",
-                        ShutdownKind::Reboot => "reboot",
-                    }
-                ));
-                machine::sync();
-                let refused = machine::go_down(kind);
-                log::error!("reboot: {refused}");
-            }
-        }
-    }
 }
 
 const SIGKILL: u8 = 9;
@@ -473,21 +387,6 @@ fn protect(unit: SystemUnit, pid: u32) {
         SystemUnit::Netpath => spawn::set_oom_score(pid, NETPATH_OOM_SCORE),
         SystemUnit::Manager => spawn::set_oom_score(pid, MANAGER_OOM_SCORE),
         SystemUnit::Console => {}
-    }
-}
-
-/// Images are mounted from files on /data: they must be gone before /data can go.
-fn detach_below(folder: &str) {
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        let path = std::ffi::CString::new(entry.path().into_os_string().into_encoded_bytes());
-        if let Ok(path) = path
-            && let Err(errno) = mount::unmount(&path).or_else(|_| mount::detach(&path))
-        {
-            log::info!("{}: {errno}", entry.path().display());
-        }
     }
 }
 
