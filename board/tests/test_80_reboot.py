@@ -1,0 +1,45 @@
+"""What survives a reboot, and what a panic leaves for the next boot."""
+
+import pytest
+
+
+def reboot(gateway, command="hearth reboot"):
+    before = gateway.read("/proc/sys/kernel/random/boot_id")
+    gateway.shell.console.sendline(command)
+    gateway.said = gateway.log_in()
+    assert gateway.read("/proc/sys/kernel/random/boot_id") != before
+    return gateway.said
+
+
+def test_what_the_household_asked_for_survives_a_reboot(lan, gateway):
+    # given one service stopped that starts by itself, and one started that does not
+    gateway.check("hearth stop nginx")
+    gateway.check("hearth start probe", timeout=120)
+    # when
+    reboot(gateway)
+    # then each is as asked, and the rest is as always
+    gateway.wait_active("probe", 120)
+    gateway.wait_active("dnsmasq", 120)
+    row = gateway.ps()["nginx"]
+    assert (row["state"], row["wanted"], row["pid"]) == ("Idle", False, 0)
+    # and can be changed back
+    gateway.check("hearth start nginx")
+    gateway.check("hearth stop probe")
+    assert "nginx" in lan.get("http://192.168.1.1:8080/")
+
+
+def test_the_file_system_was_left_clean(gateway):
+    text = gateway.check("dmesg | grep -i ext4 || :")
+    assert "recovery" not in text and "orphan" not in text, text
+
+
+@pytest.mark.lg_feature("emulated")
+def test_a_panic_of_pid_1_leaves_its_last_words(gateway):
+    # given a boot in which PID 1 may be told to panic
+    gateway.strategy.boot("--append hearth.test")
+    # when it does, and the kernel reboots
+    said = reboot(gateway, "kill -40 1")
+    # then the next boot says cause and place, on the console and later
+    words = gateway.check("dmesg | grep -i 'last words' || :") or said
+    assert ".rs:" in words, said[-3000:]
+    gateway.wait_active("nginx", 120)
