@@ -11,3 +11,7 @@ pub const PROGRESS_MS: u64 = 2_000;
 
 /// Longest flat list of modules, bytes.
 pub const LIST_MAX: u64 = 16 * 1024;
+
+/// Pause before the recovery shell is started again, milliseconds: a console without input ends it
+/// at once.
+pub const SHELL_PAUSE_MS: u64 = 1_000;

@@ -1,6 +1,6 @@
 //! Carries the decisions out: finds the disk, tries the slots, hands over to `hearth-init`.
 
-use crate::limits::{DISK_LOOK_MS, DISK_WAIT_MS, LIST_MAX, PROGRESS_MS};
+use crate::limits::{DISK_LOOK_MS, DISK_WAIT_MS, LIST_MAX, PROGRESS_MS, SHELL_PAUSE_MS};
 use crate::machine::{Slot, Slots, preferred, uevent};
 use crate::sys;
 use std::ffi::CString;
@@ -199,5 +199,6 @@ pub fn recover() -> io::Error {
         if let Err(e) = Command::new(shell).arg("sh").env("PATH", "/bin").status() {
             return e;
         }
+        sleep(Duration::from_millis(SHELL_PAUSE_MS));
     }
 }
