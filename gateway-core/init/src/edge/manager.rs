@@ -17,6 +17,7 @@ use hearth_model::protocol::{
 use hearth_model::state::UnitState;
 use hearth_model::{ServiceId, Tick};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 
 /// The connection to the manager that runs now.
 pub struct Manager {
@@ -231,6 +232,15 @@ fn send(socket: BorrowedFd<'_>, record: &FromInit, fds: &[BorrowedFd<'_>]) -> Re
     socket::send(socket, bytes, fds)
 }
 
+/// A pipe that the service, which is another user, may open again by `/dev/stdout` (proc(5)): nobody
+/// but who holds its ends can name it.
+fn output_pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
+    let (output, input) = fd::pipe()?;
+    let file = std::fs::File::from(input);
+    file.set_permissions(std::fs::Permissions::from_mode(0o622))?;
+    Ok((output, file.into()))
+}
+
 /// Puts a service into its row, or says why not.
 ///
 /// # Errors
@@ -263,7 +273,7 @@ pub fn place(
             }
             (old.output, old.input)
         }
-        None => fd::pipe().map_err(|errno| InitRefusal::System { errno: errno.0 })?,
+        None => output_pipe().map_err(|errno| InitRefusal::System { errno: errno.0 })?,
     };
     let terms = crate::machine::unit::Terms {
         restart: service.restart,
