@@ -19,8 +19,11 @@ pub const REPLACE: u16 = 0x100;
 pub const EXCLUSIVE: u16 = 0x200;
 /// Make it where it is not there.
 pub const CREATE: u16 = 0x400;
+/// Tell all that there are.
+pub const DUMP: u16 = 0x300;
 
 const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
 const HEADER: usize = 16;
 /// `RTMGRP_LINK`: links that come, change or go.
 const GROUP_LINK: u32 = 1;
@@ -157,6 +160,18 @@ impl Netlink {
     /// # Errors
     /// As [`Netlink::request`].
     pub fn query(&mut self, what: &'static str, message: Message) -> Result<Vec<u8>, KernelError> {
+        self.dump(what, message).map(|said| said.concat())
+    }
+
+    /// The same for a request with [`DUMP`]: one answer for each thing that there is.
+    ///
+    /// # Errors
+    /// As [`Netlink::request`].
+    pub fn dump(
+        &mut self,
+        what: &'static str,
+        message: Message,
+    ) -> Result<Vec<Vec<u8>>, KernelError> {
         let refused = |e: io::Error| KernelError::Refused {
             what,
             errno: e.raw_os_error().unwrap_or(libc::EIO),
@@ -213,12 +228,13 @@ impl AsFd for Watch {
     }
 }
 
-/// The errno in the acknowledgement of `sequence`, 0 for success; `None` where it is not in here.
+/// The errno in the acknowledgement of `sequence`, or in the end of a dump, 0 for success; `None`
+/// where it is not in here.
 /// What else the kernel says under `sequence` is added to `said`.
 fn acknowledgement(
     mut bytes: &[u8],
     sequence: u32,
-    said: &mut Vec<u8>,
+    said: &mut Vec<Vec<u8>>,
 ) -> Result<Option<i32>, KernelError> {
     while !bytes.is_empty() {
         let length = word(bytes, 0)? as usize;
@@ -229,11 +245,11 @@ fn acknowledgement(
         let [kind_low, kind_high, ..] = word(message, 4)?.to_ne_bytes();
         let kind = u16::from_ne_bytes([kind_low, kind_high]);
         if word(message, 8)? == sequence {
-            if kind == NLMSG_ERROR {
+            if kind == NLMSG_ERROR || kind == NLMSG_DONE {
                 let errno = word(message, HEADER)?.cast_signed();
                 return Ok(Some(errno.checked_neg().unwrap_or(libc::EPROTO)));
             }
-            said.extend_from_slice(message.get(HEADER..).unwrap_or_default());
+            said.push(message.get(HEADER..).unwrap_or_default().to_vec());
         }
         bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
@@ -305,6 +321,20 @@ mod tests {
         assert_eq!(said[4..8], 1u32.to_ne_bytes());
         let name = attributes(&said[16..]).find(|(kind, _)| *kind == 3);
         assert_eq!(name, Some((3, b"lo\0".as_slice())));
+    }
+
+    #[test]
+    fn a_dump_tells_each_thing_and_ends() {
+        // given RTM_GETADDR of IPv4, when dumped, then loopback's address is one of the answers
+        let message = Message::new(22, DUMP, &[2, 0, 0, 0, 0, 0, 0, 0]);
+        let mut netlink = Netlink::open().unwrap();
+        let said = netlink.dump("list addresses", message.clone()).unwrap();
+        let is_loopback = |answer: &Vec<u8>| {
+            attributes(&answer[8..]).any(|(kind, value)| kind == 2 && value == [127, 0, 0, 1])
+        };
+        assert!(said.iter().any(is_loopback), "{said:?}");
+        // and the socket is good for the next request
+        assert_eq!(netlink.dump("list addresses", message), Ok(said));
     }
 
     #[test]

@@ -60,8 +60,10 @@ pub fn load_classifier(instructions: &[Instruction]) -> Result<OwnedFd, KernelEr
             log,
         });
     }
-    // SAFETY: the kernel just made this descriptor and nobody else has it; it fits in a c_int.
-    Ok(unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).unwrap_or(-1)) })
+    #[allow(clippy::useless_conversion)] // c_long is i32 on i686
+    let fd = i32::try_from(fd).map_err(|_| KernelError::Answer)?;
+    // SAFETY: the kernel just made this descriptor and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 fn address<T>(pointer: *const T) -> u64 {
