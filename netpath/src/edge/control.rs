@@ -1,6 +1,6 @@
 //! The manager's socket: one connection, one record at a time.
 
-use super::limits;
+use super::limits::CONTROL_BACKLOG;
 use crate::sys;
 use hearth_model::limits::RECORD_MAX;
 use hearth_model::protocol::{FromNetpath, RecordError, ToNetpath, decode, encode};
@@ -12,18 +12,29 @@ use std::os::unix::fs::PermissionsExt;
 #[derive(Debug)]
 pub struct Control {
     listener: OwnedFd,
-    connection: Option<OwnedFd>,
+    connection: Option<Connection>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    socket: OwnedFd,
+    /// Its Hello was answered with Welcome.
+    greeted: bool,
 }
 
 impl Control {
     /// Listens at `path`, which only root may open; a socket file of an earlier run is replaced.
+    ///
+    /// # Errors
+    /// As unlink(2), bind(2), chmod(2) and listen(2).
     pub fn open(path: &str) -> io::Result<Control> {
         match std::fs::remove_file(path) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             Ok(()) | Err(_) => {}
         }
-        let listener = sys::listen(path)?;
+        let listener = sys::bind_seqpacket(path)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+        sys::listen(listener.as_fd(), CONTROL_BACKLOG)?;
         Ok(Control {
             listener,
             connection: None,
@@ -31,29 +42,39 @@ impl Control {
     }
 
     /// What to wait on.
+    #[must_use]
     pub fn fds(&self) -> (BorrowedFd<'_>, Option<BorrowedFd<'_>>) {
-        (
-            self.listener.as_fd(),
-            self.connection.as_ref().map(AsFd::as_fd),
-        )
+        let connection = self.connection.as_ref().map(|c| c.socket.as_fd());
+        (self.listener.as_fd(), connection)
     }
 
     /// Takes a new connection; it replaces an older one, whose manager is gone.
     pub fn accept(&mut self) {
         match sys::accept(self.listener.as_fd()) {
-            Ok(connection) => self.connection = Some(connection),
+            Ok(socket) => {
+                self.connection = Some(Connection {
+                    socket,
+                    greeted: false,
+                });
+            }
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
             Err(e) => log::warn!("control: accept: {e}"),
         }
+    }
+
+    /// Whether the connection's Hello was answered with Welcome.
+    #[must_use]
+    pub fn is_greeted(&self) -> bool {
+        self.connection.as_ref().is_some_and(|c| c.greeted)
     }
 
     /// The next request, if one waits: `Some(Err(_))` where it did not decode.
     pub fn next(&mut self) -> Option<Result<ToNetpath, RecordError>> {
         let connection = self.connection.as_ref()?;
         let mut buffer = [0; RECORD_MAX];
-        match sys::receive(connection.as_fd(), &mut buffer) {
+        match sys::receive(connection.socket.as_fd(), &mut buffer) {
             Ok(0) => self.connection = None,
-            Ok(n) => return Some(decode(buffer.get(..n).unwrap_or_default())),
+            Ok(length) => return Some(decode(buffer.get(..length).unwrap_or_default())),
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
             Err(e) => {
                 log::warn!("control: {e}; the manager has to connect again");
@@ -63,15 +84,16 @@ impl Control {
         None
     }
 
-    /// Tells the manager, if it is there. A manager that does not read loses its connection: it
-    /// asks again for all of it after it has connected.
+    /// Tells a manager that has been greeted, or greets it. One that does not read loses its
+    /// connection: it asks again for all of it after it has connected.
     pub fn tell(&mut self, record: &FromNetpath) {
-        let Some(connection) = &self.connection else {
+        let Some(connection) = &mut self.connection else {
             return;
         };
+        connection.greeted |= matches!(record, FromNetpath::Welcome { .. });
         let mut buffer = [0; RECORD_MAX];
         let sent = match encode(record, &mut buffer) {
-            Ok(bytes) => sys::send(connection.as_fd(), bytes),
+            Ok(bytes) => sys::send(connection.socket.as_fd(), bytes),
             Err(e) => Err(io::Error::other(e)),
         };
         if let Err(e) = sent {
@@ -80,6 +102,3 @@ impl Control {
         }
     }
 }
-
-/// How many requests to handle in one turn.
-pub const TURN: usize = limits::CONTROL_BATCH;

@@ -17,6 +17,9 @@ pub const PORT_RETRY_MS: u64 = 2_000;
 /// Control records handled before packets get their turn.
 pub const CONTROL_BATCH: usize = 16;
 
+/// Connections that wait for accept(2): there is one manager, and its successor.
+pub const CONTROL_BACKLOG: i32 = 2;
+
 /// MTU where the kernel does not tell one, bytes (Ethernet, RFC 894).
 pub const MTU_ETHERNET: u16 = 1_500;
 
@@ -26,5 +29,5 @@ pub const BRIDGE: &str = "br-lan";
 /// Names of the TUN devices of the home's, the Internet's and the services' side.
 pub const TUN_NAMES: [&str; 3] = ["hp-lan", "hp-wan", "hp-svc"];
 
-/// Failed writes to a TUN device are told once in so long, ms.
+/// The same kind of fault is told once in so long, ms, with how often it came meanwhile.
 pub const COMPLAIN_MS: u64 = 60_000;

@@ -1,7 +1,9 @@
 //! Links, addresses and routes by rtnetlink (rtnetlink(7)). One kernel request a function.
 
 use hearth_bpf::KernelError;
-use hearth_bpf::netlink::{Attributes, CREATE, EXCLUSIVE, Message, Netlink, REPLACE};
+use hearth_bpf::netlink::{
+    Attributes, CREATE, DUMP, EXCLUSIVE, Message, Netlink, REPLACE, attributes,
+};
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -9,7 +11,9 @@ const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
 const RTM_NEWADDR: u16 = 20;
 const RTM_DELADDR: u16 = 21;
+const RTM_GETADDR: u16 = 22;
 const RTM_NEWROUTE: u16 = 24;
+const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MASTER: u16 = 10;
 const IFLA_TXQLEN: u16 = 13;
@@ -109,13 +113,48 @@ pub fn queue_length(netlink: &mut Netlink, index: u32, packets: u32) -> Result<(
     netlink.request("set a queue length", message)
 }
 
-/// Gives a link an address; having it already is fine.
-pub fn add_address(
+/// Gives a link a hardware address that stays, whatever joins it.
+pub fn set_hardware_address(
+    netlink: &mut Netlink,
+    index: u32,
+    address: [u8; 6],
+) -> Result<(), KernelError> {
+    let message =
+        Message::new(RTM_NEWLINK, 0, &ifinfomsg(index, 0, 0)).with(IFLA_ADDRESS, &address);
+    netlink.request("set a hardware address", message)
+}
+
+/// The IPv4 addresses of a link, each with its prefix length.
+pub fn addresses(netlink: &mut Netlink, index: u32) -> Result<Vec<(Ipv4Addr, u8)>, KernelError> {
+    let message = Message::new(RTM_GETADDR, DUMP, &ifaddrmsg(0, 0));
+    let all = netlink.dump("list addresses", message)?;
+    let mine = all.iter().filter_map(|answer| {
+        let [_, prefix, _, _, link @ ..] = *answer.first_chunk::<8>()?;
+        if u32::from_ne_bytes(link) != index {
+            return None;
+        }
+        let mut parts = attributes(answer.get(8..)?);
+        let (_, value) = parts.find(|(kind, _)| *kind == IFA_LOCAL)?;
+        let address = <[u8; 4]>::try_from(value).ok()?;
+        Some((Ipv4Addr::from(address), prefix))
+    });
+    Ok(mine.collect())
+}
+
+/// Gives a link this address and takes every other one from it; one that it has stays untouched.
+pub fn settle(
     netlink: &mut Netlink,
     index: u32,
     address: Ipv4Addr,
     prefix: u8,
 ) -> Result<(), KernelError> {
+    let there = addresses(netlink, index)?;
+    if there == [(address, prefix)] {
+        return Ok(());
+    }
+    for (old, bits) in there {
+        remove_address(netlink, index, old, bits)?;
+    }
     let broadcast = u32::from(address) | !hearth_model::gateway::mask(prefix);
     let mut message = Message::new(RTM_NEWADDR, CREATE | REPLACE, &ifaddrmsg(prefix, index))
         .with(IFA_LOCAL, &address.octets())
@@ -126,16 +165,21 @@ pub fn add_address(
     netlink.request("set an address", message)
 }
 
-/// Takes an address from a link.
+/// Takes an address from a link; not having it is fine.
 pub fn remove_address(
     netlink: &mut Netlink,
     index: u32,
     address: Ipv4Addr,
     prefix: u8,
 ) -> Result<(), KernelError> {
-    let message =
-        Message::new(RTM_DELADDR, 0, &ifaddrmsg(prefix, index)).with(IFA_LOCAL, &address.octets());
-    netlink.request("remove an address", message)
+    let message = Message::new(RTM_DELADDR, 0, &ifaddrmsg(prefix, index))
+        .with(IFA_LOCAL, &address.octets())
+        .with(IFA_ADDRESS, &address.octets());
+    match netlink.request("remove an address", message) {
+        // It went together with the first one of its network.
+        Err(e) if e.errno() == libc::EADDRNOTAVAIL => Ok(()),
+        other => other,
+    }
 }
 
 /// A route to make.

@@ -1,20 +1,23 @@
 //! The edge: turns packets, records, signals and time into the machines' events, and their
 //! verdicts into writes. One thread, one poll; no policy.
 
+mod complaint;
 mod control;
+mod frame;
 mod limits;
 mod links;
 pub mod ports;
+mod requests;
 mod services;
 mod wan;
 
 use crate::sys;
+use complaint::Complaint;
 use control::Control;
-use hearth_bpf::netlink::Netlink;
+use hearth_bpf::netlink::{Netlink, Watch};
+use hearth_model::Tick;
 use hearth_model::gateway::GatewayConfig;
-use hearth_model::limits::PROTOCOL_VERSION;
-use hearth_model::protocol::{FromNetpath, Link, NetRefusal, ToNetpath, Zone};
-use hearth_model::{ServiceId, Tick};
+use hearth_model::protocol::{FromNetpath, WanStatus, Zone};
 use hearth_netpath::counters::DropReason;
 use hearth_netpath::dhcp::DhcpEvent;
 use hearth_netpath::limits::REPLY_MAX;
@@ -36,14 +39,24 @@ pub struct Gateway {
     tuns: Tuns,
     services: Services,
     control: Control,
+    watch: Watch,
     signals: OwnedFd,
     instance: u64,
-    lan_up: bool,
+    /// The home's Ethernet port, once it is in the bridge.
+    lan: Option<u32>,
     wan: Option<WanSide>,
     retry_at: Tick,
-    complain_at: Tick,
+    faults: Faults,
     packet: Vec<u8>,
     reply: [u8; REPLY_MAX],
+}
+
+/// What can be told again and again, each kind by itself.
+#[derive(Default)]
+struct Faults {
+    lan: Complaint,
+    wan: Complaint,
+    packets: Complaint,
 }
 
 /// Whether to go on.
@@ -85,13 +98,14 @@ impl Gateway {
             tuns,
             services: Services::new(run_folder).map_err(on(run_folder))?,
             control: Control::open(&socket).map_err(on(&socket))?,
+            watch: Watch::links().map_err(on("rtnetlink"))?,
             signals: sys::signal_fd(&[libc::SIGTERM, libc::SIGUSR1]).map_err(on("signalfd"))?,
             instance: sys::random().map_err(on("getrandom"))?,
             config,
-            lan_up: false,
+            lan: None,
             wan: None,
             retry_at: Tick(0),
-            complain_at: Tick(0),
+            faults: Faults::default(),
             packet: vec![0; limits::PACKET_MAX],
             reply: [0; REPLY_MAX],
         })
@@ -100,7 +114,7 @@ impl Gateway {
     /// Runs until SIGTERM; devices and links stay, so that the next run goes on with them.
     ///
     /// # Errors
-    /// As poll(2).
+    /// As poll(2); EBADFD where a TUN device was removed: the next run makes it anew.
     pub fn run(&mut self) -> io::Result<()> {
         loop {
             let now = sys::now();
@@ -114,16 +128,21 @@ impl Gateway {
                     Some(service.as_fd()),
                     Some(listener),
                     connection,
+                    Some(self.watch.as_fd()),
                     Some(self.signals.as_fd()),
                 ],
                 self.timeout(now),
             )?;
-            let [lan, wan, service, listener, connection, signals] = ready;
+            let [lan, wan, service, listener, connection, links, signals] = ready;
             let now = sys::now();
             for (zone, ready) in ZONES.into_iter().zip([lan, wan, service]) {
                 if ready {
-                    self.on_packets(zone, now);
+                    self.on_packets(zone, now)?;
                 }
+            }
+            if links {
+                self.watch.drain();
+                self.on_links(now);
             }
             if listener {
                 self.control.accept();
@@ -139,7 +158,7 @@ impl Gateway {
 
     /// Milliseconds until the next deadline, for poll(2).
     fn timeout(&self, now: Tick) -> i32 {
-        let ports = (!self.lan_up || self.wan.is_none()).then_some(self.retry_at);
+        let ports = (self.lan.is_none() || self.wan.is_none()).then_some(self.retry_at);
         let wan = self.wan.as_ref().and_then(WanSide::next_deadline);
         let next = [ports, wan, self.nat.next_deadline()]
             .into_iter()
@@ -149,7 +168,7 @@ impl Gateway {
     }
 
     fn on_time(&mut self, now: Tick) {
-        if (!self.lan_up || self.wan.is_none()) && now >= self.retry_at {
+        if (self.lan.is_none() || self.wan.is_none()) && now >= self.retry_at {
             self.retry_at = now.after_ms(limits::PORT_RETRY_MS);
             self.set_up_ports(now);
         }
@@ -163,17 +182,17 @@ impl Gateway {
     }
 
     fn set_up_ports(&mut self, now: Tick) {
-        if !self.lan_up {
+        if self.lan.is_none() {
             match ports::set_up_lan(&mut self.netlink, &self.tuns, &self.config) {
-                Ok(()) => {
-                    self.lan_up = true;
-                    log::info!(
-                        "lan: {}/{} is up",
-                        self.config.lan.address,
-                        self.config.lan.prefix
-                    );
+                Ok(port) => {
+                    self.lan = Some(port);
+                    let lan = &self.config.lan;
+                    log::info!("lan: {}/{} is up", lan.address, lan.prefix);
                 }
-                Err(e) => self.complain(now, "lan", &e.to_string()),
+                Err(e) => self
+                    .faults
+                    .lan
+                    .tell(now, format_args!("lan: {e}; trying again")),
             }
         }
         if self.wan.is_none() {
@@ -186,16 +205,32 @@ impl Gateway {
                     self.wan = Some(side);
                     self.wan_changed(now);
                 }
-                Err(e) => self.complain(now, "wan", &e.to_string()),
+                Err(e) => self
+                    .faults
+                    .wan
+                    .tell(now, format_args!("wan: {e}; trying again")),
             }
         }
     }
 
-    /// Tells of a fault that a stranger, or time, can repeat.
-    fn complain(&mut self, now: Tick, who: &str, what: &str) {
-        if now >= self.complain_at {
-            self.complain_at = now.after_ms(limits::COMPLAIN_MS);
-            log::warn!("{who}: {what}; trying again");
+    /// A port may have gone, or its cable; one that is back is found by [`Gateway::set_up_ports`].
+    fn on_links(&mut self, now: Tick) {
+        let is_there = |name: &str, index| sys::interface_index(name).ok() == Some(index);
+        let (lan, wan) = (&self.config.lan.interface, &self.config.wan.interface);
+        if self.lan.is_some_and(|index| !is_there(lan, index)) {
+            log::warn!("lan: {lan} has gone");
+            self.lan = None;
+        }
+        let Some(side) = &mut self.wan else { return };
+        let before = side.status;
+        if is_there(wan, side.index) {
+            side.cable(&mut self.netlink, ports::has_carrier(wan), now);
+        } else {
+            log::warn!("wan: {wan} has gone");
+            self.wan = None;
+        }
+        if self.wan_status() != before {
+            self.wan_changed(now);
         }
     }
 
@@ -209,29 +244,32 @@ impl Gateway {
     }
 
     fn wan_changed(&mut self, now: Tick) {
-        let status = self
-            .wan
-            .as_ref()
-            .map(|side| side.status)
-            .unwrap_or_default();
+        let status = self.wan_status();
         if let Err(e) = self.nat.event(NatEvent::WanAddress(status.lease), now) {
             log::error!("wan: {e}");
         }
-        self.control.tell(&FromNetpath::Wan(status));
+        if self.control.is_greeted() {
+            self.control.tell(&FromNetpath::Wan(status));
+        }
     }
 
-    fn on_packets(&mut self, zone: Zone, now: Tick) {
+    fn wan_status(&self) -> WanStatus {
+        let side = self.wan.as_ref();
+        side.map(|side| side.status).unwrap_or_default()
+    }
+
+    fn on_packets(&mut self, zone: Zone, now: Tick) -> io::Result<()> {
         for _ in 0..limits::BATCH {
             let Some(tun) = self.tuns.fds.get(ports::place(zone)) else {
-                return;
+                return Ok(());
             };
             let length = match sys::read(tun.as_fd(), &mut self.packet) {
                 Ok(length) => length,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
-                Err(e) => return self.complain(now, "packets", &format!("read {zone:?}: {e}")),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(e) => return Err(e),
             };
             let Some(packet) = self.packet.get_mut(..length) else {
-                return;
+                return Ok(());
             };
             let out = match self.nat.packet(zone, packet, now, &mut self.reply) {
                 Verdict::Forward | Verdict::Local => &*packet,
@@ -243,94 +281,17 @@ impl Gateway {
                 Verdict::Drop(_) => continue,
             };
             if let Err(e) = sys::write(tun.as_fd(), out) {
-                self.complain(now, "packets", &format!("write {zone:?}: {e}"));
+                let lost = format_args!("packets: one from {zone:?} was lost: {e}");
+                self.faults.packets.tell(now, lost);
             }
         }
+        Ok(())
     }
 
     fn on_dhcp(&mut self, range: Range<usize>, now: Tick) {
         // A DHCP answer is rare: a copy frees the packet buffer for the machine's own needs.
         let message = self.packet.get(range).unwrap_or_default().to_vec();
         self.dhcp(DhcpEvent::Packet(&message), now);
-    }
-
-    fn on_requests(&mut self, now: Tick) {
-        for _ in 0..control::TURN {
-            let Some(request) = self.control.next() else {
-                return;
-            };
-            let answer = match request {
-                Ok(request) => self.answer(request, now),
-                Err(_) => refused(None, NetRefusal::Malformed),
-            };
-            let greeted = matches!(answer, FromNetpath::Welcome { .. });
-            self.control.tell(&answer);
-            if greeted {
-                let status = self
-                    .wan
-                    .as_ref()
-                    .map(|side| side.status)
-                    .unwrap_or_default();
-                self.control.tell(&FromNetpath::Wan(status));
-            }
-        }
-    }
-
-    fn answer(&mut self, request: ToNetpath, now: Tick) -> FromNetpath {
-        match request {
-            ToNetpath::Hello {
-                version: PROTOCOL_VERSION,
-            } => FromNetpath::Welcome {
-                version: PROTOCOL_VERSION,
-                instance: self.instance,
-            },
-            ToNetpath::Hello { version: _ } => refused(
-                None,
-                NetRefusal::Version {
-                    ours: PROTOCOL_VERSION,
-                },
-            ),
-            ToNetpath::Attach { id, link } => match self.attach(id, link, now) {
-                Ok(()) => FromNetpath::Attached { id },
-                Err(reason) => refused(Some(id), reason),
-            },
-            ToNetpath::Detach { id } => {
-                self.services.remove(&mut self.netlink, id);
-                match self.nat.event(NatEvent::Detach { id }, now) {
-                    // A bridged service was never the NAT machine's.
-                    Ok(()) | Err(NetRefusal::NotAttached) => FromNetpath::Detached { id },
-                    Err(reason) => refused(Some(id), reason),
-                }
-            }
-            ToNetpath::Forward(forward) => {
-                self.forwarded(forward.id, NatEvent::Forward(forward), now)
-            }
-            ToNetpath::Unforward { id } => self.forwarded(id, NatEvent::Unforward { id }, now),
-            ToNetpath::Report => FromNetpath::Report(self.nat.report()),
-        }
-    }
-
-    fn forwarded(&mut self, id: ServiceId, event: NatEvent, now: Tick) -> FromNetpath {
-        match self.nat.event(event, now) {
-            Ok(()) => FromNetpath::Forwarded { id },
-            Err(reason) => refused(Some(id), reason),
-        }
-    }
-
-    fn attach(&mut self, id: ServiceId, link: Link, now: Tick) -> Result<(), NetRefusal> {
-        self.services
-            .attach(&mut self.netlink, &self.tuns, &self.config, id, link)?;
-        let Link::Routed { address, policy } = link else {
-            return Ok(());
-        };
-        let event = NatEvent::Attach {
-            id,
-            address,
-            policy,
-        };
-        self.nat
-            .event(event, now)
-            .inspect_err(|_| self.services.remove(&mut self.netlink, id))
     }
 
     fn on_signal(&mut self) -> Next {
@@ -350,8 +311,4 @@ impl Gateway {
         log::info!("leaving; devices and links stay");
         Next::Leave
     }
-}
-
-fn refused(id: Option<ServiceId>, reason: NetRefusal) -> FromNetpath {
-    FromNetpath::Refused { id, reason }
 }

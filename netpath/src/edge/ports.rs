@@ -1,7 +1,7 @@
 //! The gateway's own devices: TUN devices, the home's bridge, the Ethernet ports.
 //!
-//! The order is the security property: packets are caught at ingress before a device comes up, and
-//! the kernel forwards only after all that.
+//! Two security properties: packets are caught at ingress before a device comes up, and the kernel
+//! forwards only what arrives from a TUN device, that is, what netpath has written there.
 
 use super::limits::{BRIDGE, MTU_ETHERNET, TUN_NAMES, TUN_QUEUE};
 use super::links;
@@ -30,7 +30,8 @@ impl fmt::Display for PortError {
     }
 }
 
-fn on<E: fmt::Display>(object: &str) -> impl FnOnce(E) -> PortError + '_ {
+/// Names the object that an error is about.
+pub fn on<E: fmt::Display>(object: &str) -> impl FnOnce(E) -> PortError + '_ {
     move |reason| PortError {
         object: object.to_owned(),
         reason: reason.to_string(),
@@ -68,6 +69,8 @@ impl Tuns {
             set(&format!("net/ipv4/conf/{scope}/send_redirects"), "0")?;
             // An address is only answered for on its own interface: the Internet learns no inside one.
             set(&format!("net/ipv4/conf/{scope}/arp_ignore"), "1")?;
+            // And none is told on another: a hairpinned packet has the WAN's as its source.
+            set(&format!("net/ipv4/conf/{scope}/arp_announce"), "2")?;
         }
         let [lan, wan, service] = TUN_NAMES;
         let (lan, a) = Tuns::one(netlink, lan)?;
@@ -85,6 +88,7 @@ impl Tuns {
         // What netpath writes has addresses of this machine as its source.
         set(&format!("net/ipv4/conf/{name}/accept_local"), "1")?;
         set(&format!("net/ipv4/conf/{name}/rp_filter"), "0")?;
+        set(&format!("net/ipv4/conf/{name}/forwarding"), "1")?;
         // IPv6 may be missing from the kernel; then there is nothing to switch off.
         if let Err(e) = set(&format!("net/ipv6/conf/{name}/disable_ipv6"), "1") {
             log::debug!("{e}");
@@ -102,12 +106,12 @@ impl Tuns {
     }
 }
 
-/// Makes the home's bridge with its address and its Ethernet port.
+/// Makes the home's bridge with its address and its Ethernet port, whose number it returns.
 pub fn set_up_lan(
     netlink: &mut Netlink,
     tuns: &Tuns,
     config: &GatewayConfig,
-) -> Result<(), PortError> {
+) -> Result<u32, PortError> {
     let lan = &config.lan;
     let port = sys::interface_index(&lan.interface).map_err(on(&lan.interface))?;
     match links::create_bridge(netlink, BRIDGE) {
@@ -116,10 +120,14 @@ pub fn set_up_lan(
     }
     let bridge = sys::interface_index(BRIDGE).map_err(on(BRIDGE))?;
     tuns.catch(netlink, bridge, Zone::Lan).map_err(on(BRIDGE))?;
-    links::add_address(netlink, bridge, lan.address, lan.prefix).map_err(on(BRIDGE))?;
+    // Else it would take another with each service that joins, and the home would not find it.
+    let own = hardware_address(&lan.interface)?;
+    links::set_hardware_address(netlink, bridge, own).map_err(on(BRIDGE))?;
+    links::settle(netlink, bridge, lan.address, lan.prefix).map_err(on(BRIDGE))?;
     links::up(netlink, bridge).map_err(on(BRIDGE))?;
     links::join_bridge(netlink, port, bridge).map_err(on(&lan.interface))?;
-    links::up(netlink, port).map_err(on(&lan.interface))
+    links::up(netlink, port).map_err(on(&lan.interface))?;
+    Ok(port)
 }
 
 /// Brings the Internet's Ethernet port up and returns its number.
@@ -132,8 +140,13 @@ pub fn set_up_wan(
     let index = sys::interface_index(name).map_err(on(name))?;
     tuns.catch(netlink, index, Zone::Wan).map_err(on(name))?;
     links::up(netlink, index).map_err(on(name))?;
-    set("net/ipv4/ip_forward", "1")?;
     Ok(index)
+}
+
+/// Whether an Ethernet port has a cable with somebody at its other end.
+#[must_use]
+pub fn has_carrier(name: &str) -> bool {
+    attribute(name, "carrier").is_ok_and(|text| text == "1")
 }
 
 /// An interface's MTU, bytes.

@@ -67,7 +67,7 @@ impl Services {
         format!("{}/{id}", self.folder)
     }
 
-    /// Makes the service's link, adopts one of an earlier run, or rebuilds one that differs.
+    /// Makes the service's link, or adopts the one that is there; rebuilds one of the other kind.
     pub fn attach(
         &mut self,
         netlink: &mut Netlink,
@@ -81,7 +81,8 @@ impl Services {
             return Ok(());
         }
         let bridged = Path::new(&format!("/sys/class/net/{}/master", outside(id))).exists();
-        if known.is_some() || bridged != matches!(link, Link::Bridged { .. }) {
+        // A policy that changed is the NAT machine's: the service stays where it is.
+        if bridged != matches!(link, Link::Bridged { .. }) || self.pinned(id).is_none() {
             self.remove(netlink, id);
         }
         let made = self.make(netlink, tuns, config, id, link);
@@ -140,7 +141,7 @@ impl Services {
                 let router = config.service_router();
                 tuns.catch(netlink, index, Zone::Service)
                     .map_err(at(LinkStep::Ingress))?;
-                links::add_address(netlink, index, router, 32).map_err(at(LinkStep::Address))?;
+                links::settle(netlink, index, router, 32).map_err(at(LinkStep::Address))?;
                 links::up(netlink, index).map_err(at(LinkStep::Address))?;
                 self.inside(&namespace, |netlink| end(netlink, address, 32, router))?;
                 let route = links::Route {
@@ -160,15 +161,20 @@ impl Services {
         }
     }
 
-    /// The service's namespace: the pinned one, or a new one.
+    /// The service's namespace, if it is there: a file that is no mount is none.
+    fn pinned(&self, id: ServiceId) -> Option<File> {
+        let namespace = File::open(self.pin(id)).ok()?;
+        sys::enter(namespace.as_fd()).ok()?;
+        self.go_home();
+        Some(namespace)
+    }
+
+    /// The pinned namespace, or a new one.
     fn namespace(&self, id: ServiceId) -> io::Result<File> {
-        let pin = self.pin(id);
-        if let Ok(namespace) = File::open(&pin)
-            && sys::enter(namespace.as_fd()).is_ok()
-        {
-            self.go_home();
+        if let Some(namespace) = self.pinned(id) {
             return Ok(namespace);
         }
+        let pin = self.pin(id);
         File::create(&pin)?;
         sys::new_network()?;
         let made = furnish().and_then(|()| sys::bind_mount("/proc/thread-self/ns/net", &pin));
@@ -227,7 +233,7 @@ fn end(
     router: Ipv4Addr,
 ) -> Result<(), NetRefusal> {
     let index = sys::interface_index(INSIDE).map_err(at(LinkStep::Veth))?;
-    links::add_address(netlink, index, address, prefix).map_err(at(LinkStep::Address))?;
+    links::settle(netlink, index, address, prefix).map_err(at(LinkStep::Address))?;
     links::up(netlink, index).map_err(at(LinkStep::Address))?;
     let route = links::Route {
         to: (Ipv4Addr::UNSPECIFIED, 0),

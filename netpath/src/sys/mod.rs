@@ -6,7 +6,9 @@ mod socket;
 mod tun;
 
 pub use namespace::{bind_mount, enter, new_network, unmount};
-pub use socket::{accept, dhcp_socket, listen, receive, send};
+pub use socket::{
+    accept, bind_seqpacket, listen, packet_socket, receive, send, send_to_all, udp_on,
+};
 pub use tun::open_tun;
 
 use hearth_model::Tick;

@@ -1,4 +1,5 @@
-//! The control socket (`SOCK_SEQPACKET`) and the DHCP client's socket.
+//! Sockets that the standard library does not make: `SOCK_SEQPACKET` (unix(7)), UDP on one interface
+//! (socket(7)), and whole IPv4 packets to a link (packet(7)).
 
 use super::{check, owned};
 use std::io;
@@ -20,20 +21,33 @@ fn address(path: &str) -> io::Result<(libc::sockaddr_un, libc::socklen_t)> {
     Ok((address, libc::socklen_t::try_from(length).unwrap_or(0)))
 }
 
-/// Listens on a `SOCK_SEQPACKET` Unix socket at `path`, which must not exist (unix(7)).
+/// A socket that never waits and is closed by exec.
+fn socket(family: libc::c_int, kind: libc::c_int) -> io::Result<OwnedFd> {
+    let kind = kind | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: socket(2) takes no pointer.
+    owned(unsafe { libc::socket(family, kind, 0) })
+}
+
+/// A `SOCK_SEQPACKET` socket named `path`, which must not exist. Nobody can connect before
+/// [`listen`], so its mode can be set first.
 ///
 /// # Errors
 /// EADDRINUSE where the path exists; ENAMETOOLONG.
-pub fn listen(path: &str) -> io::Result<OwnedFd> {
-    let flags = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-    // SAFETY: socket(2) takes no pointer.
-    let fd = owned(unsafe { libc::socket(libc::AF_UNIX, flags, 0) })?;
+pub fn bind_seqpacket(path: &str) -> io::Result<OwnedFd> {
+    let fd = socket(libc::AF_UNIX, libc::SOCK_SEQPACKET)?;
     let (address, length) = address(path)?;
     // SAFETY: address is a live sockaddr_un and length is within it.
     check(unsafe { libc::bind(fd.as_raw_fd(), (&raw const address).cast(), length) })?;
-    // SAFETY: listen(2) takes no pointer.
-    check(unsafe { libc::listen(fd.as_raw_fd(), 1) })?;
     Ok(fd)
+}
+
+/// Lets others connect (listen(2)).
+///
+/// # Errors
+/// As listen(2).
+pub fn listen(fd: BorrowedFd<'_>, backlog: libc::c_int) -> io::Result<()> {
+    // SAFETY: listen(2) takes no pointer.
+    check(unsafe { libc::listen(fd.as_raw_fd(), backlog) }).map(drop)
 }
 
 /// The next connection (accept4(2)).
@@ -84,15 +98,12 @@ pub fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<()> {
     }
 }
 
-/// A UDP socket on port 68 of one interface that may broadcast (RFC 2131 4.1); without an address
-/// on the interface it sends from 0.0.0.0.
+/// A UDP socket on `port` of one interface and of no other.
 ///
 /// # Errors
-/// EADDRINUSE where another DHCP client runs; ENODEV.
-pub fn dhcp_socket(interface: &str) -> io::Result<UdpSocket> {
-    let flags = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-    // SAFETY: socket(2) takes no pointer.
-    let fd = owned(unsafe { libc::socket(libc::AF_INET, flags, 0) })?;
+/// EADDRINUSE where another program has the port; ENODEV.
+pub fn udp_on(interface: &str, port: u16) -> io::Result<UdpSocket> {
+    let fd = socket(libc::AF_INET, libc::SOCK_DGRAM)?;
     let length = libc::socklen_t::try_from(interface.len()).unwrap_or(0);
     // SAFETY: the kernel reads `length` bytes of the live text.
     check(unsafe {
@@ -107,11 +118,40 @@ pub fn dhcp_socket(interface: &str) -> io::Result<UdpSocket> {
     // SAFETY: an all-zero sockaddr_in is a value: any address, port 0.
     let mut local = unsafe { std::mem::zeroed::<libc::sockaddr_in>() };
     local.sin_family = libc::AF_INET as libc::sa_family_t;
-    local.sin_port = hearth_netpath::limits::DHCP_CLIENT_PORT.to_be();
+    local.sin_port = port.to_be();
     let length = libc::socklen_t::try_from(size_of::<libc::sockaddr_in>()).unwrap_or(0);
     // SAFETY: local is a live sockaddr_in of `length` bytes.
     check(unsafe { libc::bind(fd.as_raw_fd(), (&raw const local).cast(), length) })?;
-    let socket = UdpSocket::from(fd);
-    socket.set_broadcast(true)?;
-    Ok(socket)
+    Ok(UdpSocket::from(fd))
+}
+
+/// A socket that sends whole IPv4 packets to a link and receives nothing.
+///
+/// # Errors
+/// As socket(2).
+pub fn packet_socket() -> io::Result<OwnedFd> {
+    socket(libc::AF_PACKET, libc::SOCK_DGRAM)
+}
+
+/// Sends an IPv4 packet to every host of the link `index` (packet(7)).
+///
+/// # Errors
+/// ENETDOWN, ENXIO.
+pub fn send_to_all(fd: BorrowedFd<'_>, index: u32, packet: &[u8]) -> io::Result<()> {
+    // SAFETY: an all-zero sockaddr_ll is a value.
+    let mut to = unsafe { std::mem::zeroed::<libc::sockaddr_ll>() };
+    to.sll_family = libc::AF_PACKET as libc::c_ushort;
+    to.sll_protocol = (libc::ETH_P_IP as u16).to_be();
+    to.sll_ifindex = index.cast_signed();
+    // Ethernet's broadcast address, six bytes.
+    to.sll_halen = 6;
+    to.sll_addr = [0xff; 8];
+    let (at, count) = (packet.as_ptr().cast(), packet.len());
+    let length = libc::socklen_t::try_from(size_of::<libc::sockaddr_ll>()).unwrap_or(0);
+    let to = (&raw const to).cast();
+    // SAFETY: the kernel reads `count` bytes of a live slice and `length` bytes of a live sockaddr_ll.
+    let n = unsafe { libc::sendto(fd.as_raw_fd(), at, count, 0, to, length) };
+    usize::try_from(n)
+        .map(drop)
+        .map_err(|_| io::Error::last_os_error())
 }

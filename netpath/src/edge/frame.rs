@@ -1,0 +1,72 @@
+//! A broadcast UDP packet, made whole: the kernel would choose the home's address as the source of
+//! one that leaves before the WAN has its own.
+
+use hearth_netpath::limits::{DHCP_CLIENT_PORT, DHCP_SERVER_PORT};
+use hearth_netpath::wire::checksum::{Sum, pseudo};
+use std::net::Ipv4Addr;
+
+const IP_HEADER: usize = 20;
+const UDP_HEADER: usize = 8;
+const UDP: u8 = 17;
+/// Enough for any path; a broadcast crosses no router.
+const TTL: u8 = 64;
+
+/// A DHCP client's packet (RFC 2131 4.1), from `source` to every host of the link; `None` where the
+/// payload is too long for one.
+#[must_use]
+pub fn dhcp_broadcast(source: Ipv4Addr, payload: &[u8]) -> Option<Vec<u8>> {
+    let udp_length = u16::try_from(UDP_HEADER + payload.len()).ok()?;
+    let length = udp_length.checked_add(IP_HEADER as u16)?;
+    let to = Ipv4Addr::BROADCAST;
+    // Version 4, 5 words; no fragments, no identification (RFC 6864: don't fragment).
+    let mut packet = vec![0x45, 0];
+    packet.extend_from_slice(&length.to_be_bytes());
+    packet.extend_from_slice(&[0, 0, 0x40, 0, TTL, UDP]);
+    let addresses = [source.octets(), to.octets()].concat();
+    let sum = Sum::default().bytes(&packet).bytes(&addresses);
+    packet.extend_from_slice(&sum.checksum().to_be_bytes());
+    packet.extend_from_slice(&addresses);
+    let mut udp = [DHCP_CLIENT_PORT, DHCP_SERVER_PORT, udp_length]
+        .map(u16::to_be_bytes)
+        .concat();
+    let sum = pseudo(source, to, UDP, udp_length).bytes(&udp);
+    // 0 would say "no checksum" (RFC 768).
+    let checksum = match sum.bytes(payload).checksum() {
+        0 => u16::MAX,
+        sum => sum,
+    };
+    udp.extend_from_slice(&checksum.to_be_bytes());
+    Some([&packet, &udp, payload].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_implementation_reads_what_is_built() {
+        // given a payload of odd length
+        let payload = [7; 301];
+        let bytes = dhcp_broadcast(Ipv4Addr::UNSPECIFIED, &payload).unwrap();
+        // when etherparse reads it
+        let read = etherparse::SlicedPacket::from_ip(&bytes).unwrap();
+        // then headers, checksums and data are right
+        let Some(etherparse::NetSlice::Ipv4(ip)) = read.net else {
+            panic!("no IPv4 header");
+        };
+        let ip = ip.header().to_header();
+        assert_eq!(ip.header_checksum, ip.calc_header_checksum());
+        let Some(etherparse::TransportSlice::Udp(udp)) = read.transport else {
+            panic!("no UDP header");
+        };
+        assert_eq!((udp.source_port(), udp.destination_port()), (68, 67));
+        assert_eq!(udp.payload(), payload);
+        let expected = udp.to_header().calc_checksum_ipv4(&ip, &payload);
+        assert_eq!(expected, Ok(udp.checksum()));
+    }
+
+    #[test]
+    fn what_fits_in_no_packet_is_refused() {
+        assert_eq!(dhcp_broadcast(Ipv4Addr::UNSPECIFIED, &[0; 65_508]), None);
+    }
+}

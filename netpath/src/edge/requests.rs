@@ -1,0 +1,92 @@
+//! What the manager asks, and what it is told.
+
+use super::{Gateway, limits};
+use hearth_model::limits::PROTOCOL_VERSION;
+use hearth_model::protocol::{FromNetpath, Link, NetRefusal, ToNetpath};
+use hearth_model::{ServiceId, Tick};
+use hearth_netpath::nat::NatEvent;
+
+impl Gateway {
+    /// Answers what the manager asks, a batch of records at most.
+    pub(super) fn on_requests(&mut self, now: Tick) {
+        for _ in 0..limits::CONTROL_BATCH {
+            let Some(request) = self.control.next() else {
+                return;
+            };
+            let answer = match request {
+                Ok(request) => self.answer(request, now),
+                Err(_) => refused(None, NetRefusal::Malformed),
+            };
+            let greeted = matches!(answer, FromNetpath::Welcome { .. });
+            self.control.tell(&answer);
+            if greeted {
+                self.control.tell(&FromNetpath::Wan(self.wan_status()));
+            }
+        }
+    }
+
+    fn answer(&mut self, request: ToNetpath, now: Tick) -> FromNetpath {
+        match request {
+            ToNetpath::Hello {
+                version: PROTOCOL_VERSION,
+            } => FromNetpath::Welcome {
+                version: PROTOCOL_VERSION,
+                instance: self.instance,
+            },
+            ToNetpath::Hello { version: _ } => refused(
+                None,
+                NetRefusal::Version {
+                    ours: PROTOCOL_VERSION,
+                },
+            ),
+            ToNetpath::Attach { id, link } => match self.attach(id, link, now) {
+                Ok(()) => FromNetpath::Attached { id },
+                Err(reason) => refused(Some(id), reason),
+            },
+            ToNetpath::Detach { id } => {
+                self.services.remove(&mut self.netlink, id);
+                match self.nat.event(NatEvent::Detach { id }, now) {
+                    // A bridged service was never the NAT machine's.
+                    Ok(()) | Err(NetRefusal::NotAttached) => FromNetpath::Detached { id },
+                    Err(reason) => refused(Some(id), reason),
+                }
+            }
+            ToNetpath::Forward(forward) => {
+                self.forwarded(forward.id, NatEvent::Forward(forward), now)
+            }
+            ToNetpath::Unforward { id } => self.forwarded(id, NatEvent::Unforward { id }, now),
+            ToNetpath::Report => FromNetpath::Report(self.nat.report()),
+        }
+    }
+
+    fn forwarded(&mut self, id: ServiceId, event: NatEvent, now: Tick) -> FromNetpath {
+        match self.nat.event(event, now) {
+            Ok(()) => FromNetpath::Forwarded { id },
+            Err(reason) => refused(Some(id), reason),
+        }
+    }
+
+    fn attach(&mut self, id: ServiceId, link: Link, now: Tick) -> Result<(), NetRefusal> {
+        // The NAT machine first: it refuses a wrong address before anything is changed.
+        let event = match link {
+            Link::Routed { address, policy } => NatEvent::Attach {
+                id,
+                address,
+                policy,
+            },
+            Link::Bridged { .. } => NatEvent::Detach { id },
+        };
+        self.nat.event(event, now)?;
+        let made = self
+            .services
+            .attach(&mut self.netlink, &self.tuns, &self.config, id, link);
+        if made.is_err() {
+            self.nat.event(NatEvent::Detach { id }, now)?;
+        }
+        made
+    }
+}
+
+fn refused(id: Option<ServiceId>, reason: NetRefusal) -> FromNetpath {
+    FromNetpath::Refused { id, reason }
+}
