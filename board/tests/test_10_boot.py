@@ -10,7 +10,7 @@ def test_boot_ends_in_a_greeting_that_says_what_runs(gateway):
 
 
 def test_ps_shows_every_unit_and_service_active(gateway):
-    for name in ("hearth-netpath", "hearth-manager", "dnsmasq", "nginx", "hearth-web"):
+    for name in ("hearth-netpath", "hearth-manager", "dnsmasq", "nginx", "web"):
         row = gateway.wait_active(name, 120)
         assert row["pid"] > 1, row
         assert (row["restarts"], row["fault"], row["message"]) == (0, "NoFault", ""), row

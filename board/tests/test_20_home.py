@@ -25,7 +25,7 @@ def test_a_client_fetches_the_page_of_nginx(lan, gateway):
 
 
 def test_a_client_fetches_the_household_console(lan, gateway):
-    gateway.wait_active("hearth-web", 120)
+    gateway.wait_active("web", 120)
     assert gateway.status()["console_url"] == "http://192.168.1.1/"
     page = lan.get("http://192.168.1.1/")
     assert "<html" in page and "nginx" in page

@@ -17,7 +17,7 @@ def kill(gateway, name):
     return before, gateway.pids()
 
 
-@pytest.mark.parametrize("name", ["nginx", "hearth-manager", "hearth-netpath", "dnsmasq", "hearth-web"])
+@pytest.mark.parametrize("name", ["nginx", "hearth-manager", "hearth-netpath", "dnsmasq", "web"])
 def test_a_killed_process_is_back_and_nothing_else_stopped(lan, gateway, name):
     # given a service whose log has a line that nobody wrote before
     mark = secrets.token_hex(8)

@@ -12,7 +12,7 @@ use hearth_model::state::{Fault, UnitState, UnitStatus};
 use hearth_model::{ServiceId, Tick};
 
 /// Name of the package with the household's console.
-const CONSOLE: &str = "hearth-web";
+const CONSOLE: &str = "web";
 
 /// A service's row.
 #[must_use]
