@@ -1,0 +1,15 @@
+//! The real program between real peers: a home, its Internet and services, each in its own network
+//! namespace. Needs root; every namespace goes with its test.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+// What is not expected is a failure, whatever it is.
+#![allow(clippy::wildcard_enum_match_arm)]
+
+mod home;
+mod recovery;
+mod services;
+mod support;

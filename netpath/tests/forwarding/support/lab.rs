@@ -1,0 +1,384 @@
+//! A gateway between a home and its Internet, in three network namespaces that go with it.
+//!
+//! The gateway's namespace has a mount namespace too, which outlives every run of the program as the
+//! real machine's does: there it pins the namespaces of services.
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long anything may take on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+/// How often a condition is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
+static LABS: AtomicU32 = AtomicU32::new(0);
+
+/// How the gateway gets its address in the Internet.
+#[derive(Clone, Copy)]
+pub enum Wan {
+    /// From dnsmasq; every lease is renewed after three seconds.
+    Dhcp,
+    /// 203.0.113.50 from the configuration.
+    Static,
+}
+
+/// A side of the lab.
+#[derive(Clone, Copy)]
+pub enum Side {
+    /// The gateway: eth0 and eth1.
+    Gateway,
+    /// A host of the home: l0, 192.168.1.50.
+    Lan,
+    /// The Internet: w0, 203.0.113.1, the router.
+    Wan,
+}
+
+/// A process that ends with the test.
+pub struct Running(pub Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The lab.
+pub struct Lab {
+    name: String,
+    folder: tempfile::TempDir,
+    holder: Option<Running>,
+    peers: Vec<Running>,
+    netpath: Option<Running>,
+}
+
+impl Lab {
+    /// Everything but the program and the cables.
+    pub fn bare(wan: Wan) -> Lab {
+        let number = LABS.fetch_add(1, Ordering::Relaxed);
+        let mut lab = Lab {
+            name: format!("hp{}-{number}", std::process::id()),
+            folder: tempfile::tempdir().unwrap(),
+            holder: None,
+            peers: Vec::new(),
+            netpath: None,
+        };
+        for side in [Side::Gateway, Side::Lan, Side::Wan] {
+            let space = lab.space(side);
+            run(Command::new("ip").args(["netns", "add", &space]));
+            for setting in ["all", "default"] {
+                let setting = format!("net.ipv6.conf.{setting}.disable_ipv6=1");
+                run(&mut lab.ip_netns(side, &["sysctl", "-qe", &setting]));
+            }
+            run(&mut lab.ip_netns(side, &["ip", "link", "set", "lo", "up"]));
+        }
+        let mut holder = lab.ip_netns(Side::Gateway, &["sleep", "infinity"]);
+        lab.holder = Some(spawn(&mut holder));
+        // Until then it is not in its namespaces, and a command would be in this machine's.
+        let pid = lab.holder_pid();
+        lab.until("the gateway's namespaces", || {
+            fs::read_to_string(format!("/proc/{pid}/comm"))
+                .unwrap()
+                .trim()
+                == "sleep"
+        });
+        fs::write(lab.path("gateway.toml"), config(wan)).unwrap();
+        lab
+    }
+
+    /// With cables, an address server where one is wanted, and the program, which has its address.
+    pub fn new(wan: Wan) -> Lab {
+        let mut lab = Lab::bare(wan);
+        lab.plug_lan();
+        lab.plug_wan();
+        if let Wan::Dhcp = wan {
+            lab.serve_addresses();
+        }
+        lab.start();
+        lab.until("an address on both sides", || {
+            lab.addresses("br-lan") == "192.168.1.1/24"
+                && lab.addresses("eth1").starts_with("203.0.113.")
+        });
+        lab
+    }
+
+    /// A cable to the home.
+    pub fn plug_lan(&self) {
+        self.cable(Side::Lan, "l0", "eth0");
+        let up =
+            "address add 192.168.1.50/24 dev l0\nlink set l0 up\nroute add default via 192.168.1.1";
+        self.ip_batch(Side::Lan, up);
+    }
+
+    /// A cable to the Internet.
+    pub fn plug_wan(&self) {
+        self.cable(Side::Wan, "w0", "eth1");
+        self.ip_batch(
+            Side::Wan,
+            "address add 203.0.113.1/24 dev w0\nlink set w0 up",
+        );
+    }
+
+    fn cable(&self, side: Side, name: &str, port: &str) {
+        let (there, gateway) = (self.space(side), self.space(Side::Gateway));
+        let pair = ["type", "veth", "peer", "name", port, "netns", &gateway];
+        run(Command::new("ip")
+            .args(["link", "add", name, "netns", &there])
+            .args(pair));
+    }
+
+    /// An address server in the Internet.
+    pub fn serve_addresses(&mut self) {
+        let (leases, log) = (self.path("leases"), self.path("dnsmasq.log"));
+        let server = [
+            "dnsmasq",
+            "--keep-in-foreground",
+            "--conf-file=/dev/null",
+            "--user=root",
+            "--pid-file",
+            "--interface=w0",
+            "--bind-interfaces",
+            "--except-interface=lo",
+            "--no-resolv",
+            "--no-hosts",
+            "--no-ping",
+            "--dhcp-authoritative",
+            "--dhcp-range=203.0.113.100,203.0.113.120,255.255.255.0,1h",
+            "--dhcp-option=option:T1,3",
+            "--dhcp-option=option:T2,1800",
+            "--address=/server.test/203.0.113.1",
+            &format!("--dhcp-leasefile={}", leases.display()),
+            &format!("--log-facility={}", log.display()),
+        ];
+        let server = self.spawn(Side::Wan, &server);
+        self.peers.push(server);
+        self.until_listens(Side::Wan, "udp", 67);
+    }
+
+    /// Starts the program.
+    pub fn start(&mut self) {
+        let log = fs::File::options()
+            .append(true)
+            .create(true)
+            .open(self.path("log"))
+            .unwrap();
+        let binary = env!("CARGO_BIN_EXE_hearth-netpath");
+        let (config, run_folder) = (self.path("gateway.toml"), self.path(""));
+        let mut command = self.command(Side::Gateway, &[binary]);
+        command.args(["--config".as_ref(), config.as_os_str()]);
+        command.args(["--run-dir".as_ref(), run_folder.as_os_str()]);
+        self.netpath = Some(spawn(command.stderr(log)));
+    }
+
+    /// Ends the program by SIGKILL.
+    pub fn kill(&mut self) {
+        self.netpath = None;
+    }
+
+    /// Whether the program has ended by itself.
+    pub fn has_ended(&self) -> bool {
+        let pid = self.netpath.as_ref().unwrap().0.id();
+        let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        // Nobody has waited for it, so that it is a zombie then (proc(5)).
+        status.rsplit(')').next().unwrap().starts_with(" Z")
+    }
+
+    /// What the program has logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    /// What the address server has logged so far.
+    pub fn dhcp_log(&self) -> String {
+        fs::read_to_string(self.path("dnsmasq.log")).unwrap_or_default()
+    }
+
+    /// How often the program has looked for an address without knowing one. At first it may be more
+    /// than once: the other end of a cable is not ready at the same time.
+    pub fn searches(&self) -> usize {
+        self.dhcp_log().matches("DHCPDISCOVER(").count()
+    }
+
+    /// Which network namespace a service's pin is, as its inode.
+    pub fn namespace(&self, number: u16) -> String {
+        let shown = self
+            .in_service(number, &["readlink", "/proc/self/ns/net"])
+            .output()
+            .unwrap();
+        assert!(shown.status.success(), "{}", text(&shown.stderr));
+        text(&shown.stdout)
+    }
+
+    /// A file of the lab; the run folder is the lab's own folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn space(&self, side: Side) -> String {
+        let side = match side {
+            Side::Gateway => "gw",
+            Side::Lan => "lan",
+            Side::Wan => "wan",
+        };
+        format!("{}-{side}", self.name)
+    }
+
+    fn holder_pid(&self) -> u32 {
+        self.holder.as_ref().unwrap().0.id()
+    }
+
+    fn ip_netns(&self, side: Side, words: &[&str]) -> Command {
+        let mut command = Command::new("ip");
+        command
+            .args(["netns", "exec", &self.space(side)])
+            .args(words);
+        command
+    }
+
+    /// A command on a side.
+    pub fn command(&self, side: Side, words: &[&str]) -> Command {
+        match side {
+            Side::Lan | Side::Wan => self.ip_netns(side, words),
+            Side::Gateway => {
+                let mut command = Command::new("nsenter");
+                command
+                    .args(["-m", "-n", "-t", &self.holder_pid().to_string()])
+                    .args(words);
+                command
+            }
+        }
+    }
+
+    /// A command inside of a service's network namespace.
+    pub fn in_service(&self, id: u16, words: &[&str]) -> Command {
+        let pin = self.path(&format!("netns/{id}"));
+        let enter = format!("--net={}", pin.display());
+        let words = [&["nsenter", &enter], words].concat();
+        self.command(Side::Gateway, &words)
+    }
+
+    /// Runs a command on a side to its end.
+    pub fn run(&self, side: Side, words: &[&str]) -> Output {
+        self.command(side, words).output().unwrap()
+    }
+
+    /// Starts a command on a side, for as long as the answer lives.
+    pub fn spawn(&self, side: Side, words: &[&str]) -> Running {
+        spawn(&mut self.command(side, words))
+    }
+
+    /// Keeps a process until the lab ends.
+    pub fn keep(&mut self, process: Running) {
+        self.peers.push(process);
+    }
+
+    /// The commands of ip(8), one a line, on a side.
+    pub fn ip_batch(&self, side: Side, lines: &str) {
+        for line in lines.lines() {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            run(&mut self.command(side, &[&["ip"], words.as_slice()].concat()));
+        }
+    }
+
+    /// The IPv4 addresses of an interface of the gateway, each with its prefix length.
+    pub fn addresses(&self, interface: &str) -> String {
+        let shown = self.run(
+            Side::Gateway,
+            &["ip", "-4", "-br", "address", "show", interface],
+        );
+        let words = text(&shown.stdout);
+        words
+            .split_whitespace()
+            .skip(2)
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    /// The gateway's address in the Internet, without the prefix length.
+    pub fn wan_address(&self) -> String {
+        self.addresses("eth1").split('/').next().unwrap().to_owned()
+    }
+
+    /// Waits until something is so; fails with `what` and the program's log.
+    #[track_caller]
+    pub fn until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
+        let end = Instant::now() + PATIENCE;
+        while !is_so() {
+            assert!(
+                Instant::now() < end,
+                "no {what} in time\n{}{}",
+                self.log(),
+                self.dhcp_log()
+            );
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// Waits for a server on a side.
+    pub fn until_listens(&self, side: Side, protocol: &str, port: u16) {
+        let flag = if protocol == "udp" { "-Hlnu" } else { "-Hlnt" };
+        let filter = format!("sport = :{port}");
+        let words = ["ss", flag, &filter];
+        self.until(&format!("server on {protocol} port {port}"), || {
+            !self.run(side, &words).stdout.is_empty()
+        });
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        self.netpath = None;
+        self.peers.clear();
+        self.holder = None;
+        for side in [Side::Gateway, Side::Lan, Side::Wan] {
+            let _ = Command::new("ip")
+                .args(["netns", "del", &self.space(side)])
+                .status();
+        }
+    }
+}
+
+/// Starts a process that dies with the thread that runs the test.
+pub fn spawn(command: &mut Command) -> Running {
+    let die_with_us = || {
+        // SAFETY: prctl(2) takes no pointer here.
+        unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+        Ok(())
+    };
+    // SAFETY: between fork and exec, one system call is made and nothing else.
+    unsafe { command.pre_exec(die_with_us) };
+    Running(command.stdin(Stdio::null()).spawn().unwrap())
+}
+
+#[track_caller]
+fn run(command: &mut Command) {
+    let done = command.output().unwrap();
+    assert!(done.status.success(), "{command:?}: {}", text(&done.stderr));
+}
+
+/// What a command has printed.
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn config(wan: Wan) -> String {
+    let mode = match wan {
+        Wan::Dhcp => "mode = \"dhcp\"",
+        Wan::Static => {
+            "mode = \"static\"\naddress = \"203.0.113.50\"\nprefix = 24\nrouter = \"203.0.113.1\"\n\
+             resolvers = [\"203.0.113.1\"]"
+        }
+    };
+    format!(
+        "[lan]\ninterface = \"eth0\"\naddress = \"192.168.1.1\"\nprefix = 24\n\
+         pool-first = \"192.168.1.100\"\npool-last = \"192.168.1.199\"\nresolver = \"192.168.1.2\"\n\
+         [wan]\ninterface = \"eth1\"\n{mode}\n\
+         [services]\nsubnet = \"10.213.0.0\"\nprefix = 22\n\
+         [reserve]\nmemory-mib = 192\ncpu-milli = 300\n"
+    )
+}

@@ -1,0 +1,6 @@
+//! What the tests of the real program need: a home and its Internet, and the manager's side.
+
+pub mod lab;
+pub mod manager;
+pub mod peers;
+pub mod sniffer;

@@ -1,0 +1,171 @@
+//! Real programs at both ends: servers, downloads, and a conversation over one TCP connection.
+
+use super::lab::{Lab, Running, Side, text};
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+/// What curl says about a connection attempt.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Fetched {
+    /// The page.
+    Page(String),
+    /// A reset, or an ICMP error.
+    Refused,
+    /// Nothing at all.
+    Silence,
+}
+
+/// Fetches `http://HOST/` with `command`'s place in front.
+pub fn fetch(mut command: Command, patience_s: u32) -> Fetched {
+    let patience = patience_s.to_string();
+    let done = command
+        .args(["--connect-timeout", &patience, "--max-time", "20"])
+        .output()
+        .unwrap();
+    match done.status.code() {
+        Some(0) => Fetched::Page(text(&done.stdout)),
+        Some(7) => Fetched::Refused,
+        Some(28) => Fetched::Silence,
+        other => panic!("curl: {other:?} {}", text(&done.stderr)),
+    }
+}
+
+/// Fetches a URL from a side.
+pub fn fetch_from(lab: &Lab, side: Side, url: &str, patience_s: u32) -> Fetched {
+    fetch(lab.command(side, &["curl", "-sS", url]), patience_s)
+}
+
+/// An HTTP server for the files of a folder of the lab.
+pub fn serve_files(mut command: Command) -> Running {
+    super::lab::spawn(command.stdout(Stdio::null()).stderr(Stdio::null()))
+}
+
+/// The words that start a server for `folder` on `port`.
+pub fn http_server<'a>(port: &'a str, folder: &'a str) -> [&'a str; 6] {
+    ["python3", "-m", "http.server", port, "--directory", folder]
+}
+
+/// Echoes lines of every connection.
+pub const ECHO_SERVER: &str = r#"
+import socketserver, sys
+class Echo(socketserver.StreamRequestHandler):
+    def handle(self):
+        for line in self.rfile:
+            self.wfile.write(line)
+class Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+Server(("", int(sys.argv[1])), Echo).serve_forever()
+"#;
+
+const ECHO_CLIENT: &str = r#"
+import socket, sys
+# Ports from 60000 on are the gateway's own: a connection from there would get another one.
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 20, ("", 40007))
+s.settimeout(None)
+answers = s.makefile("r")
+print("connected", flush=True)
+for line in sys.stdin:
+    s.sendall(line.encode())
+    print(answers.readline().strip(), flush=True)
+"#;
+
+/// One connection to an echo server.
+pub struct Conversation {
+    input: ChildStdin,
+    output: Receiver<String>,
+    _process: Running,
+}
+
+impl Conversation {
+    /// Connects from a side.
+    pub fn open(lab: &Lab, side: Side, host: &str, port: &str) -> Conversation {
+        let mut command = lab.command(side, &["python3", "-c", ECHO_CLIENT, host, port]);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let (tell, told) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines() {
+                if tell.send(line.unwrap()).is_err() {
+                    return;
+                }
+            }
+        });
+        let conversation = Conversation {
+            input,
+            output: told,
+            _process: Running(child),
+        };
+        assert_eq!(
+            conversation.hear(super::lab::PATIENCE),
+            Some("connected".to_owned())
+        );
+        conversation
+    }
+
+    /// Sends a line.
+    pub fn say(&mut self, line: &str) {
+        writeln!(self.input, "{line}").unwrap();
+    }
+
+    /// The next line that comes back, if one comes.
+    pub fn hear(&self, patience: Duration) -> Option<String> {
+        self.output.recv_timeout(patience).ok()
+    }
+}
+
+/// Pings once, or as the words say, and returns what ping(8) says.
+pub fn ping(lab: &Lab, from: Side, words: &[&str]) -> String {
+    text(
+        &lab.run(
+            from,
+            &[&["ping", "-n", "-c", "1", "-W", "5"], words].concat(),
+        )
+        .stdout,
+    )
+}
+
+/// Fails unless an echo comes back.
+#[track_caller]
+pub fn assert_pings(lab: &Lab, from: Side, to: &str) {
+    let said = ping(lab, from, &[to]);
+    assert!(said.contains(" 0% packet loss"), "{said}{}", lab.log());
+}
+
+/// Serves a folder of the lab on port 80 of a side.
+pub fn serve(lab: &mut Lab, side: Side, folder: &str) {
+    let folder = lab.path(folder);
+    let words = http_server("80", folder.to_str().unwrap());
+    let server = serve_files(lab.command(side, &words));
+    lab.keep(server);
+    lab.until_listens(side, "tcp", 80);
+}
+
+/// Serves a page inside of a service.
+pub fn serve_page(lab: &mut Lab, number: u16, page: &str) -> Running {
+    let folder = lab.path(page);
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("index.html"), page).unwrap();
+    let server = serve_files(lab.in_service(number, &http_server("80", folder.to_str().unwrap())));
+    lab.until("page inside of the service", || {
+        let words = ["ss", "-Hlnt", "sport = :80"];
+        !lab.in_service(number, &words)
+            .output()
+            .unwrap()
+            .stdout
+            .is_empty()
+    });
+    server
+}
+
+/// The answer that is this page.
+pub fn page(text: &str) -> Fetched {
+    Fetched::Page(text.to_owned())
+}
