@@ -33,8 +33,9 @@ class Side:
         return done.stdout.decode("utf-8", "replace")
 
     def get(self, url, *options):
-        """The body at an URL."""
-        return self.check(f"curl -sS --fail --max-time 30 {' '.join(options)} {url}")
+        """The body at an URL. A service that has only just started may need a moment until it listens."""
+        patience = "--retry 15 --retry-delay 1 --retry-connrefused --max-time 60"
+        return self.check(f"curl -sS --fail {patience} {' '.join(options)} {url}", timeout=90)
 
     def start(self, command):
         """A command that goes on; the caller ends it."""

@@ -134,13 +134,17 @@ class GatewayStrategy(Strategy):
         self.shell.run_check("dmesg -n 1")
         return said.decode("ascii", "replace")
 
-    def boot(self, extra=""):
-        """A boot from power off; what the console said. `extra`: more words for an emulated machine's command."""
+    def power_up(self, extra=""):
+        """Off and on again. `extra`: more words for an emulated machine's command."""
         self.off()
         if extra or isinstance(self.console, EmulatedMachine):
             self.console.extra = extra
         self.target.activate(self.console)
         self.power.on()
+
+    def boot(self, extra=""):
+        """A boot from power off, as `power_up`; what the console said."""
+        self.power_up(extra)
         said = self.log_in()
         self.status = Status.SHELL
         return said

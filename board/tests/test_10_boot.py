@@ -1,5 +1,10 @@
 """The gateway boots into what it should be."""
 
+import re
+
+import pytest
+from home import REPO
+
 
 def test_boot_ends_in_a_greeting_that_says_what_runs(gateway):
     # given the console since power on
@@ -35,6 +40,19 @@ def test_status_has_addresses_budget_and_no_problem(gateway):
     assert status["problems"] == []
     for line in status["budget"]:
         assert line["system"] + line["reserved"] + line["free"] == line["total"], line
+
+
+@pytest.mark.lg_feature("emulated")
+def test_debians_kernel_has_what_the_firmwares_kernel_must_have():
+    # given the options that every machine's kernel needs, and those of the kernel of this image
+    wanted = set()
+    for name in ("services", "forwarding"):
+        text = (REPO / f"board/common/kernel/{name}.config").read_text()
+        wanted |= set(re.findall(r"^(CONFIG_\w+)=y", text, re.MULTILINE))
+    (config,) = (REPO / "target/debs/unpacked/kernel/boot").glob("config-*")
+    has = set(re.findall(r"^(CONFIG_\w+)=[ym]", config.read_text(), re.MULTILINE))
+    # then none is missing: what is tested here is what the firmware has
+    assert wanted - has == set()
 
 
 def test_root_is_read_only_and_data_is_not(gateway):

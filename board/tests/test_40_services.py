@@ -18,6 +18,16 @@ def test_what_a_service_prints_is_in_its_log(lan, gateway):
     assert any(mark in row and row.startswith("{") for row in rows)
 
 
+def test_a_log_is_followed_as_it_grows(lan, gateway):
+    # when somebody follows the log while a page is asked for
+    mark = secrets.token_hex(8)
+    gateway.check("hearth logs nginx -f >/tmp/followed & echo $! >/tmp/follower")
+    lan.run(f"curl -s --max-time 30 http://192.168.1.1:8080/{mark}")
+    # then the line comes without asking again
+    gateway.wait("the line", 20, lambda: mark in gateway.read("/tmp/followed"))
+    gateway.check("kill $(cat /tmp/follower); rm /tmp/follower /tmp/followed")
+
+
 def test_restart_is_another_process_and_touches_no_other(lan, gateway):
     before = gateway.pids()
     # when

@@ -7,7 +7,14 @@ from home import REPO
 
 pytestmark = pytest.mark.lg_feature("emulated")
 MIB = 1 << 20
-SLOT_A = 1 * MIB  # scripts/lib/disk
+SLOT_A, SLOT_B, DATA = 1 * MIB, 97 * MIB, 193 * MIB  # scripts/lib/disk
+
+
+def damage(disk, *places):
+    with open(disk, "r+b") as image:
+        for place in places:
+            image.seek(place)
+            image.write(b"\xa5" * MIB)
 
 
 @pytest.fixture
@@ -21,14 +28,33 @@ def disk():
 
 def test_a_damaged_slot_falls_back_to_the_other(gateway, disk):
     # given noise where the first slot begins
-    with open(disk, "r+b") as image:
-        image.seek(SLOT_A)
-        image.write(b"\xa5" * MIB)
+    damage(disk, SLOT_A)
     # when
     said = gateway.strategy.boot(f"--disk {disk}")
     # then it runs from the other slot, and says so
     gateway.wait_active("nginx", 120)
-    assert "slot" in said + gateway.check("dmesg | grep -i slot"), said[-3000:]
+    assert "slot-a: damaged or empty" in said and "trying slot-b instead" in said, said[-3000:]
+
+
+def test_without_any_slot_a_technician_gets_a_shell(gateway, disk):
+    # given noise in both slots
+    damage(disk, SLOT_A, SLOT_B)
+    # when
+    gateway.strategy.power_up(f"--disk {disk}")
+    console = gateway.strategy.console
+    said = console.expect("this is the recovery shell", timeout=120)[1].decode()
+    # then both were tried, and the shell answers
+    assert "slot-a: damaged or empty" in said and "slot-b: damaged or empty" in said, said
+    console.expect("# ", timeout=60)
+    console.sendline("echo $((6 * 7)) is the answer")
+    console.expect("42 is the answer", timeout=60)
+
+
+def test_damaged_data_is_gone_without_and_said(gateway, disk):
+    damage(disk, DATA)
+    said = gateway.strategy.boot(f"--disk {disk}")
+    assert "data: " in said and "going on without" in said, said[-3000:]
+    gateway.wait_active("nginx", 120)
 
 
 def test_a_kernel_without_memory_limits_starts_no_service_and_says_why(gateway):
