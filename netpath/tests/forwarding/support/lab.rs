@@ -15,6 +15,10 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// How often a condition is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// Hardware address of the gateway's ports: higher than every random one, since a bridge likes to
+/// take the lowest.
+const HARDWARE: &str = "fe:ff:ff:ff:ff:ff";
+
 static LABS: AtomicU32 = AtomicU32::new(0);
 
 /// How the gateway gets its address in the Internet.
@@ -126,10 +130,9 @@ impl Lab {
 
     fn cable(&self, side: Side, name: &str, port: &str) {
         let (there, gateway) = (self.space(side), self.space(Side::Gateway));
-        let pair = ["type", "veth", "peer", "name", port, "netns", &gateway];
         run(Command::new("ip")
-            .args(["link", "add", name, "netns", &there])
-            .args(pair));
+            .args(["link", "add", name, "netns", &there, "type", "veth"])
+            .args(["peer", "name", port, "address", HARDWARE, "netns", &gateway]));
     }
 
     /// An address server in the Internet.
