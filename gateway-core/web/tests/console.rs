@@ -310,7 +310,15 @@ fn it_ends_when_told_to() {
         .status()
         .unwrap();
     assert!(told.success());
-    assert_eq!(console.child.wait().unwrap().code(), Some(0));
+    let until = Instant::now() + Duration::from_secs(10);
+    let ended = loop {
+        if let Some(ended) = console.child.try_wait().unwrap() {
+            break ended;
+        }
+        assert!(Instant::now() < until, "it goes on");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert_eq!(ended.code(), Some(0));
 }
 
 #[test]
