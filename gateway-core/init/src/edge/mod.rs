@@ -21,7 +21,7 @@ use crate::sys::{alloc, fd, machine, process};
 use boot::{Booted, Trial};
 use hearth_model::limits::SERVICES_MAX;
 use hearth_model::protocol::{InitRefusal, ShutdownKind, SystemUnit};
-use hearth_model::state::{Fault as UnitFault, UnitState};
+use hearth_model::state::UnitState;
 use hearth_model::{ServiceId, Tick};
 use manager::{Left, Manager, Request};
 use rows::{Announce, Process, Row};
@@ -324,16 +324,7 @@ impl Init {
                 row.process.announce = Announce::Status;
             }
             if after.last_exit != before.last_exit {
-                // An end that was asked for is no news on the console.
-                let level = match after.fault {
-                    UnitFault::NoFault => log::Level::Info,
-                    UnitFault::FailureOnStart
-                    | UnitFault::FailureOnAutoStart
-                    | UnitFault::FailureOnStop
-                    | UnitFault::FailureWhileActive
-                    | UnitFault::DependencyFailure
-                    | UnitFault::UnStartable => log::Level::Warn,
-                };
+                let level = rows::level_of_an_end(after.fault);
                 let name = &row.service.name;
                 log::log!(
                     level,

@@ -5,7 +5,7 @@ use crate::machine::unit::{Event, Terms, Unit};
 use crate::sys::{Errno, fd, process};
 use hearth_model::Tick;
 use hearth_model::protocol::StartService;
-use hearth_model::state::LastExit;
+use hearth_model::state::{Fault, LastExit};
 use hearth_model::step::StepFailure;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -18,6 +18,19 @@ pub enum Announce {
     Status,
     /// All of it, with its descriptors.
     Row,
+}
+
+/// How loud the end of a service is told: one that was asked for is no news on the console.
+pub fn level_of_an_end(fault: Fault) -> log::Level {
+    match fault {
+        Fault::NoFault => log::Level::Info,
+        Fault::FailureOnStart
+        | Fault::FailureOnAutoStart
+        | Fault::FailureOnStop
+        | Fault::FailureWhileActive
+        | Fault::DependencyFailure
+        | Fault::UnStartable => log::Level::Warn,
+    }
 }
 
 /// The life and the process of a unit.
