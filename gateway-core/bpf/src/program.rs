@@ -2,6 +2,7 @@
 
 use crate::error::KernelError;
 use crate::sys;
+use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// One eBPF instruction, `struct bpf_insn` of linux/bpf.h.
@@ -22,12 +23,34 @@ const _: () = assert!(size_of::<Instruction>() == 8);
 
 /// `BPF_ALU64 | BPF_MOV | BPF_K`
 const MOVE_CONSTANT: u8 = 0xb7;
+/// `BPF_ALU64 | BPF_MOV | BPF_X`
+const MOVE: u8 = 0xbf;
+/// `BPF_ALU | BPF_AND | BPF_K`
+const AND: u8 = 0x54;
+/// `BPF_ALU | BPF_LSH | BPF_K`
+const SHIFT_LEFT: u8 = 0x64;
+/// `BPF_JMP32 | BPF_JEQ | BPF_K`: 32 bits, so that an address is not taken for a negative number.
+const JUMP_EQUAL: u8 = 0x16;
+/// `BPF_JMP32 | BPF_JNE | BPF_K`
+const JUMP_NOT_EQUAL: u8 = 0x56;
+/// `BPF_LD | BPF_ABS`: from the frame, at a constant, into register 0; beyond the frame's end, the
+/// program ends with 0. Register 6 holds the context, registers 1 to 5 are lost.
+const LOAD: u8 = 0x20;
+/// `BPF_LD | BPF_IND`: the same at a constant after a register.
+const LOAD_AFTER: u8 = 0x40;
+/// `BPF_H` and `BPF_B`, the sizes of a load; a word has none.
+const HALF: u8 = 0x08;
+const BYTE: u8 = 0x10;
 /// `BPF_JMP | BPF_CALL`
 const CALL: u8 = 0x85;
 /// `BPF_JMP | BPF_EXIT`
 const EXIT: u8 = 0x95;
 /// `BPF_FUNC_redirect` (bpf-helpers(7)): returns `TC_ACT_REDIRECT`.
 const HELPER_REDIRECT: i32 = 23;
+/// `TC_ACT_OK`
+const PASS: i32 = 0;
+/// `TC_ACT_SHOT`
+const DROP: i32 = 2;
 
 fn instruction(code: u8, destination: u8, immediate: i32) -> Instruction {
     Instruction {
@@ -38,6 +61,18 @@ fn instruction(code: u8, destination: u8, immediate: i32) -> Instruction {
     }
 }
 
+/// Goes on `by` instructions after the next one, where register 0 compares so with `immediate`.
+fn jump(code: u8, immediate: i32, by: i16) -> Instruction {
+    Instruction {
+        offset: by,
+        ..instruction(code, 0, immediate)
+    }
+}
+
+fn move_register(to: u8, from: u8) -> Instruction {
+    instruction(MOVE, from << 4 | to, 0)
+}
+
 /// The program that sends every packet out through the interface `index`, as it is.
 #[must_use]
 pub fn redirect_to(index: u32) -> [Instruction; 4] {
@@ -45,6 +80,46 @@ pub fn redirect_to(index: u32) -> [Instruction; 4] {
         instruction(MOVE_CONSTANT, 1, index.cast_signed()),
         instruction(MOVE_CONSTANT, 2, 0),
         instruction(CALL, 0, HELPER_REDIRECT),
+        instruction(EXIT, 0, 0),
+    ]
+}
+
+/// The program that drops an IPv4 packet on its way out of an Ethernet port unless its source is
+/// `address` (or 0.0.0.0, a DHCP client's), and an ICMP error unless what it quotes was sent to
+/// `address`: one that the kernel makes about a translated packet quotes an inside address.
+#[must_use]
+pub fn leave_as(address: Ipv4Addr) -> [Instruction; 23] {
+    let address = u32::from(address).cast_signed();
+    let after = |size, at| instruction(LOAD_AFTER | size, 7 << 4, at);
+    // Offsets in an Ethernet frame: IPv4 begins at 14 (RFC 791, RFC 792).
+    [
+        move_register(6, 1),
+        // source
+        instruction(LOAD, 0, 14 + 12),
+        jump(JUMP_EQUAL, 0, 16),
+        jump(JUMP_NOT_EQUAL, address, 17),
+        // an ICMP message, or the first part of one?
+        instruction(LOAD | BYTE, 0, 14 + 9),
+        jump(JUMP_NOT_EQUAL, 1, 13),
+        instruction(LOAD | HALF, 0, 14 + 6),
+        instruction(AND, 0, 0x1fff),
+        jump(JUMP_NOT_EQUAL, 0, 10),
+        // register 7: length of the IPv4 header
+        instruction(LOAD | BYTE, 0, 14),
+        instruction(AND, 0, 0x0f),
+        instruction(SHIFT_LEFT, 0, 2),
+        move_register(7, 0),
+        // unreachable, time exceeded, parameter problem?
+        after(BYTE, 14),
+        jump(JUMP_EQUAL, 3, 2),
+        jump(JUMP_EQUAL, 11, 1),
+        jump(JUMP_NOT_EQUAL, 12, 2),
+        // destination of the quoted packet
+        after(0, 14 + 8 + 16),
+        jump(JUMP_NOT_EQUAL, address, 2),
+        instruction(MOVE_CONSTANT, 0, PASS),
+        instruction(EXIT, 0, 0),
+        instruction(MOVE_CONSTANT, 0, DROP),
         instruction(EXIT, 0, 0),
     ]
 }
@@ -78,6 +153,105 @@ mod tests {
         // given the program for an interface that need not exist
         // when it is loaded, then the verifier takes it (needs root)
         Program::load(&redirect_to(1)).unwrap();
+    }
+
+    #[test]
+    fn what_may_leave_is_what_shows_the_address_alone() {
+        // given frames with a source, a first byte of ICMP, and the destination of what it quotes
+        let own = Ipv4Addr::new(203, 0, 113, 50);
+        let inside = Ipv4Addr::new(192, 168, 1, 50);
+        let frame = |source: Ipv4Addr, protocol, offset, kind, quoted: Ipv4Addr| {
+            // five words of header and one of options, so that its length counts
+            let mut bytes = vec![0; 14 + 24 + 8 + 28];
+            (bytes[14], bytes[14 + 7], bytes[14 + 9]) = (0x46, offset, protocol);
+            bytes[14 + 12..14 + 16].copy_from_slice(&source.octets());
+            bytes[14 + 24] = kind;
+            bytes[14 + 24 + 8 + 16..14 + 24 + 8 + 20].copy_from_slice(&quoted.octets());
+            bytes
+        };
+        for (name, bytes, verdict) in [
+            ("translated", frame(own, 17, 0, 0, inside), PASS),
+            ("DHCP", frame(Ipv4Addr::UNSPECIFIED, 17, 0, 0, own), PASS),
+            ("untranslated", frame(inside, 17, 0, 0, own), DROP),
+            ("echo", frame(own, 1, 0, 8, inside), PASS),
+            ("quotes us: unreachable", frame(own, 1, 0, 3, own), PASS),
+            (
+                "quotes another: unreachable",
+                frame(own, 1, 0, 3, inside),
+                DROP,
+            ),
+            ("quotes another: time", frame(own, 1, 0, 11, inside), DROP),
+            (
+                "quotes another: parameter",
+                frame(own, 1, 0, 12, inside),
+                DROP,
+            ),
+            ("later fragment", frame(own, 1, 9, 3, inside), PASS),
+        ] {
+            // when the program sees it, then it passes or not
+            assert_eq!(run(&leave_as(own), &bytes), verdict, "{name}");
+        }
+        let nobody = Ipv4Addr::UNSPECIFIED;
+        let old = frame(own, 6, 0, 0, own);
+        assert_eq!(run(&leave_as(nobody), &old), DROP, "no address any more");
+        // and the kernel takes it (needs root)
+        Program::load(&leave_as(own)).unwrap();
+    }
+
+    /// What a program without calls returns for a frame, register by register.
+    fn run(program: &[Instruction], frame: &[u8]) -> i32 {
+        let mut registers = [0u32; 8];
+        let mut at = 0;
+        loop {
+            let Instruction {
+                code,
+                registers: names,
+                offset,
+                immediate,
+            } = program[at];
+            let (to, from) = (usize::from(names & 15), usize::from(names >> 4));
+            at += 1;
+            let goes = match code {
+                MOVE_CONSTANT => {
+                    registers[to] = immediate.cast_unsigned();
+                    false
+                }
+                MOVE => {
+                    registers[to] = registers[from];
+                    false
+                }
+                AND => {
+                    registers[to] &= immediate.cast_unsigned();
+                    false
+                }
+                SHIFT_LEFT => {
+                    registers[to] <<= immediate;
+                    false
+                }
+                JUMP_EQUAL => registers[to] == immediate.cast_unsigned(),
+                JUMP_NOT_EQUAL => registers[to] != immediate.cast_unsigned(),
+                EXIT => return registers[0].cast_signed(),
+                _ => {
+                    let base = if code & LOAD_AFTER != 0 {
+                        registers[from]
+                    } else {
+                        0
+                    };
+                    let start = (base + immediate.cast_unsigned()) as usize;
+                    let size = match code & (HALF | BYTE) {
+                        BYTE => 1,
+                        HALF => 2,
+                        _ => 4,
+                    };
+                    let bytes = &frame[start..start + size];
+                    registers[0] = bytes.iter().fold(0, |n, b| n << 8 | u32::from(*b));
+                    false
+                }
+            };
+            if goes {
+                at = at.checked_add_signed(offset.into()).unwrap();
+            }
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Attaches a program to an interface's ingress: clsact and cls_bpf in direct-action mode
+//! Attaches a program to an interface's ingress or egress: clsact and cls_bpf in direct-action mode
 //! (tc-bpf(8)).
 
 use crate::error::KernelError;
@@ -20,6 +20,8 @@ const CLSACT_HANDLE: u32 = 0xffff_0000;
 const CLSACT_PARENT: u32 = 0xffff_fff1;
 /// `TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS)`
 const INGRESS: u32 = 0xffff_fff2;
+/// `TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS)`
+const EGRESS: u32 = 0xffff_fff3;
 /// Priority of our one filter; the fast path replaces it in place.
 const PRIORITY: u32 = 1;
 const ETH_P_IP: u16 = 0x0800;
@@ -44,6 +46,27 @@ pub fn attach_ingress(
     index: u32,
     program: &Program,
 ) -> Result<(), KernelError> {
+    attach(netlink, index, INGRESS, program)
+}
+
+/// Runs `program` on every IPv4 packet on its way out of the interface `index`, in the same way.
+///
+/// # Errors
+/// As [`attach_ingress`].
+pub fn attach_egress(
+    netlink: &mut Netlink,
+    index: u32,
+    program: &Program,
+) -> Result<(), KernelError> {
+    attach(netlink, index, EGRESS, program)
+}
+
+fn attach(
+    netlink: &mut Netlink,
+    index: u32,
+    parent: u32,
+    program: &Program,
+) -> Result<(), KernelError> {
     let qdisc = Message::new(
         RTM_NEWQDISC,
         CREATE | EXCLUSIVE,
@@ -66,14 +89,14 @@ pub fn attach_ingress(
     let filter = Message::new(
         RTM_NEWTFILTER,
         CREATE | REPLACE,
-        &tcmsg(index, 1, INGRESS, info),
+        &tcmsg(index, 1, parent, info),
     )
     .with(TCA_KIND, b"bpf\0")
     .with_nested(TCA_OPTIONS, &[], &options);
-    netlink.request("attach the ingress program", filter)
+    netlink.request("attach a program", filter)
 }
 
-/// Removes whatever [`attach_ingress`] has put on the interface.
+/// Removes whatever [`attach_ingress`] and [`attach_egress`] have put on the interface.
 ///
 /// # Errors
 /// [`KernelError::Refused`]: there is none, or the interface is gone.
