@@ -14,6 +14,7 @@ use hearth_model::limits::PLAN_VERSION;
 use hearth_model::plan::{Bind, BindAccess, Plan, SeccompPlan};
 use hearth_model::{Bytes, MilliCpu, ServiceName};
 use std::fs::File;
+use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
@@ -185,14 +186,23 @@ fn limits(args: &RunArgs) -> Limits {
 }
 
 fn dry_run(plan: &Plan, args: &RunArgs) -> Result<u8, String> {
-    for setting in limits(args).settings() {
-        println!("    limit {setting}");
-    }
     let list = build(plan).map_err(|error| error.to_string())?;
-    for (number, action) in list.iter().enumerate() {
-        println!("{:>3} {action}", number + 1);
+    let limits = limits(args)
+        .settings()
+        .into_iter()
+        .map(|setting| format!("    limit {setting}"));
+    let steps = list
+        .iter()
+        .enumerate()
+        .map(|(n, action)| format!("{:>3} {action}", n + 1));
+    let text: Vec<String> = limits.chain(steps).collect();
+    match writeln!(std::io::stdout(), "{}", text.join("\n")) {
+        // Who reads it has enough, as in `... --dry-run -- cmd | head`.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(format!("can not print the plan: {error}"))
+        }
+        Ok(()) | Err(_) => Ok(0),
     }
-    Ok(0)
 }
 
 /// The control group with its limits; none only where the person said so, and then what is missing is
