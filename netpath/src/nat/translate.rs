@@ -90,21 +90,22 @@ impl Nat {
     }
 
     /// Moves the state and the timer of a flow. What comes from the Internet prolongs no UDP or
-    /// ICMP flow (RFC 4787 REQ-6): else a stranger could keep a mapping open for ever.
+    /// ICMP flow through a mapping (RFC 4787 REQ-6): else a stranger could keep it open for ever. A
+    /// forward is open anyway.
     fn refresh(&mut self, row: Row, side: Side, kind: Kind, now: Tick) {
         let Some(session) = self.sessions.get_mut(row) else {
             return;
         };
         let zone = session.arrives_from(side);
-        let from_inside = zone != Zone::Wan;
+        let prolongs = zone != Zone::Wan || session.mapping.is_none();
         let peer = session.peer;
         let timeout = match kind {
             Kind::Tcp(flags) => {
                 session.tcp = session.tcp.after(side, zone, flags);
                 Some(session.tcp.timeout_ms())
             }
-            Kind::Udp => from_inside.then(|| udp_timeout_ms(session)),
-            Kind::EchoRequest | Kind::EchoReply => from_inside.then_some(ICMP_TIMEOUT_MS),
+            Kind::Udp => prolongs.then(|| udp_timeout_ms(session)),
+            Kind::EchoRequest | Kind::EchoReply => prolongs.then_some(ICMP_TIMEOUT_MS),
             Kind::IcmpError => None,
         };
         if session.tcp.is_finished()

@@ -2,7 +2,7 @@
 
 use super::support::*;
 use crate::counters::DropReason;
-use crate::limits::{DHCP_CLIENT_PORT, LOCAL_PORT_LAST};
+use crate::limits::{DHCP_CLIENT_PORT, LOCAL_PORT_LAST, UDP_TIMEOUT_MS, WHEEL_STEP_MS};
 use crate::nat::NatEvent;
 use core::net::Ipv4Addr;
 use hearth_model::ServiceId;
@@ -51,6 +51,26 @@ fn the_internet_reaches_a_service_by_a_forward() {
     // and a home host by the same address, seen from outside (RFC 4787 REQ-9)
     let (seen, target) = home.connect((Lan, Service), (ANN, 5_000), (EXTERNAL, 443));
     assert_eq!((seen, target), ((EXTERNAL, 5_000), (WEB, 8_443)));
+}
+
+#[test]
+fn datagrams_of_the_internet_keep_their_flow_to_a_service_alive() {
+    // given a service that may open nothing, and its UDP port in the Internet
+    let mut home = Home::with_web(NetworkPolicy::None);
+    home.forward(Wan, Transport::Udp, 5_000, 5_001);
+    let (asks, far) = ((EXTERNAL, 5_000), (FAR, 7));
+    for _ in 0..3 {
+        // when a datagram comes, then the service's answer goes back, until the timer ends
+        assert_eq!(home.pass(Wan, Body::Udp, far, asks), (far, (WEB, 5_001)));
+        home.wait_ms(UDP_TIMEOUT_MS - 1);
+        assert_eq!(
+            home.pass(Service, Body::Udp, (WEB, 5_001), far),
+            (asks, far)
+        );
+    }
+    assert_eq!(home.nat.report().mappings, 1, "it was one flow");
+    home.wait_ms(UDP_TIMEOUT_MS + WHEEL_STEP_MS);
+    assert_eq!(home.nat.report().mappings, 0);
 }
 
 #[test]
