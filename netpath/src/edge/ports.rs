@@ -1,7 +1,8 @@
 //! The gateway's own devices: TUN devices, the home's bridge, the Ethernet ports.
 //!
-//! Two security properties: packets are caught at ingress before a device comes up, and the kernel
-//! forwards only what arrives from a TUN device, that is, what netpath has written there.
+//! Three security properties: packets are caught at ingress before a device comes up; the kernel
+//! forwards only what arrives from a TUN device, that is, what netpath has written there; and what the
+//! kernel itself says to the Internet shows no inside address.
 
 use super::limits::{BRIDGE, MTU_ETHERNET, TUN_NAMES, TUN_QUEUE};
 use super::links;
@@ -13,6 +14,7 @@ use hearth_model::protocol::Zone;
 use std::fmt;
 use std::fs;
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 
 /// Why a device could not be set up.
@@ -130,6 +132,12 @@ pub fn set_up_lan(
     Ok(port)
 }
 
+/// Lets only packets leave for the Internet that show no other address than this.
+pub fn guard(netlink: &mut Netlink, index: u32, address: Ipv4Addr) -> Result<(), KernelError> {
+    let program = program::Program::load(&program::leave_as(address))?;
+    tc::attach_egress(netlink, index, &program)
+}
+
 /// Brings the Internet's Ethernet port up and returns its number.
 pub fn set_up_wan(
     netlink: &mut Netlink,
@@ -139,6 +147,7 @@ pub fn set_up_wan(
     let name = &config.wan.interface;
     let index = sys::interface_index(name).map_err(on(name))?;
     tuns.catch(netlink, index, Zone::Wan).map_err(on(name))?;
+    guard(netlink, index, Ipv4Addr::UNSPECIFIED).map_err(on(name))?;
     links::up(netlink, index).map_err(on(name))?;
     Ok(index)
 }

@@ -153,7 +153,9 @@ impl WanSide {
                 Some(lease) => self.give(netlink, lease),
                 None => {
                     log::warn!("wan: the address is lost");
-                    if let Err(e) = clear(netlink, self.index) {
+                    let cleared = clear(netlink, self.index)
+                        .and_then(|_| ports::guard(netlink, self.index, Ipv4Addr::UNSPECIFIED));
+                    if let Err(e) = cleared {
                         log::warn!("wan: {e}");
                     }
                 }
@@ -167,7 +169,8 @@ impl WanSide {
             client.last = Some(lease.address);
         }
         // With the old address its route goes too, also where only the router changed.
-        let settled = clear(netlink, self.index)
+        let settled = ports::guard(netlink, self.index, lease.address)
+            .and_then(|()| clear(netlink, self.index))
             .and_then(|_| links::settle(netlink, self.index, lease.address, lease.prefix));
         if let Err(e) = settled {
             log::error!("wan: {}: {e}", lease.address);

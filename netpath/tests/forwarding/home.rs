@@ -1,7 +1,7 @@
 //! What the home does in the Internet, and what the Internet can do to it.
 
 use super::support::lab::{Lab, Side, Wan, text};
-use super::support::peers::{Fetched, assert_pings, fetch_from, ping, serve};
+use super::support::peers::{Fetched, fetch_from, ping, serve, udp_probe};
 use super::support::sniffer::{Note, Sniffer};
 use std::fs;
 
@@ -31,13 +31,13 @@ fn a_home_uses_the_internet_through_an_address_from_dhcp() {
     let mut strangers = Sniffer::start(&lab, Note::Strangers);
     lab.serve_addresses();
     lab.start();
-    lab.until("lease", || lab.addresses("eth1").starts_with("203.0.113.1"));
+    lab.until_pings(Side::Lan, "203.0.113.1");
     let (address, searches) = (lab.addresses("eth1"), lab.searches());
     assert!(address.ends_with("/24"), "{address}");
 
     // then the home reaches the gateway and the Internet, by echo, TCP and UDP
-    assert_pings(&lab, Side::Lan, "192.168.1.1");
-    assert_pings(&lab, Side::Lan, "203.0.113.1");
+    lab.until_pings(Side::Lan, "192.168.1.1");
+    lab.until_pings(Side::Lan, "203.0.113.1");
     let server = lab.spawn(Side::Wan, &["iperf3", "-s", "--logfile", "/dev/null"]);
     lab.keep(server);
     lab.until_listens(Side::Wan, "tcp", 5201);
@@ -86,9 +86,9 @@ fn strangers_and_wrong_packets_get_what_the_rfcs_say() {
     // given a configured address
     let lab = Lab::new(Wan::Static);
     assert_eq!(lab.addresses("eth1"), "203.0.113.50/24");
-    assert_pings(&lab, Side::Lan, "203.0.113.1");
+    lab.until_pings(Side::Lan, "203.0.113.1");
     // the gateway itself answers an echo from the Internet
-    assert_pings(&lab, Side::Wan, "203.0.113.50");
+    lab.until_pings(Side::Wan, "203.0.113.50");
 
     // when the Internet opens a connection that nobody asked for, then there is silence
     assert_eq!(
@@ -109,13 +109,44 @@ fn strangers_and_wrong_packets_get_what_the_rfcs_say() {
     );
 
     // when a host of the Internet reports an error, then it reaches the program in the home
-    let probe = "import socket\n\
+    assert_eq!(udp_probe(&lab, Side::Lan, "203.0.113.1", "9"), "refused\n");
+}
+
+#[test]
+fn nothing_that_the_kernel_says_itself_shows_the_home_to_the_internet() {
+    // given a host of the home that talks to the Internet by UDP, and then leaves
+    let lab = Lab::new(Wan::Static);
+    let asked = "import socket\n\
         s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
-        s.settimeout(10)\n\
-        s.connect(('203.0.113.1', 9))\n\
-        s.send(b'x')\n\
-        try: s.recv(1)\n\
-        except ConnectionRefusedError: print('refused')";
-    let done = lab.run(Side::Lan, &["python3", "-c", probe]);
-    assert_eq!(text(&done.stdout), "refused\n", "{}", text(&done.stderr));
+        s.bind(('', 40008))\n\
+        s.sendto(b'x', ('203.0.113.1', 9))";
+    lab.run(Side::Lan, &["python3", "-c", asked]);
+    lab.ip_batch(Side::Lan, "address del 192.168.1.50/24 dev l0");
+    lab.ip_batch(Side::Gateway, "neigh flush dev br-lan");
+    let mut all = Sniffer::start(&lab, Note::All);
+
+    // when the Internet answers, then the kernel finds nobody
+    let answers = "import socket\n\
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
+        s.bind(('', 9))\n\
+        for n in range(5): s.sendto(b'x', ('203.0.113.50', 40008))";
+    lab.run(Side::Wan, &["python3", "-c", answers]);
+    let failed = ["ip", "neigh", "show", "nud", "failed"];
+    lab.until("failed search for the host", || {
+        text(&lab.run(Side::Gateway, &failed).stdout).contains("192.168.1.50 ")
+    });
+
+    // and its complaint, which shows the inside address, does not leave
+    lab.until_pings(Side::Wan, "203.0.113.50");
+    assert_eq!(all.lines(), ["203.0.113.50 203.0.113.1 1"], "only the echo");
+
+    // when a program of the gateway speaks by its address in the home, then it is not heard
+    ping(
+        &lab,
+        Side::Gateway,
+        &["-I", "192.168.1.1", "-W", "1", "203.0.113.1"],
+    );
+    assert_eq!(all.lines().len(), 1);
+    // and one that speaks by the right address is
+    lab.until_pings(Side::Gateway, "203.0.113.1");
 }

@@ -2,9 +2,9 @@
 
 use super::support::lab::{Lab, Side, Wan, text};
 use super::support::manager::{Manager, routed, service, tcp};
-use super::support::peers::{Fetched, assert_pings, fetch, fetch_from, page, serve, serve_page};
+use super::support::peers::{Fetched, fetch, fetch_from, page, serve, serve_page, udp_probe};
 use hearth_model::protocol::{
-    FromNetpath, Link, LinkStep, NetRefusal, NetworkPolicy, ToNetpath, Zone,
+    Forward, FromNetpath, Link, LinkStep, NetRefusal, NetworkPolicy, ToNetpath, Transport, Zone,
 };
 use std::net::Ipv4Addr;
 
@@ -46,6 +46,14 @@ fn a_service_is_reached_by_its_ports_and_by_no_other_way() {
         fetch_from(&lab, Side::Lan, "http://203.0.113.50:8443/", 5),
         page("nginx")
     );
+
+    // and an error that the service reports reaches the Internet as the gateway's
+    manager.forward(Forward {
+        transport: Transport::Udp,
+        ..tcp(0, Zone::Wan, 9000, 9000)
+    });
+    let said = udp_probe(&lab, Side::Wan, "203.0.113.50", "9000");
+    assert_eq!(said, "refused\n");
 
     // and a service opens connections as its policy says
     serve(&mut lab, Side::Wan, "nginx");
@@ -173,7 +181,7 @@ fn a_bridged_service_is_a_host_of_the_home() {
         fetch_from(&lab, Side::Lan, "http://192.168.1.2/", 5),
         page("resolver")
     );
-    assert_pings(&lab, Side::Lan, "192.168.1.5");
+    lab.until_pings(Side::Lan, "192.168.1.5");
     serve(&mut lab, Side::Wan, "resolver");
     let out = fetch(
         lab.in_service(0, &["curl", "-sS", "http://203.0.113.1/"]),

@@ -95,7 +95,7 @@ impl Lab {
         lab
     }
 
-    /// With cables, an address server where one is wanted, and the program, which has its address.
+    /// With cables, an address server where one is wanted, and the program, which forwards.
     pub fn new(wan: Wan) -> Lab {
         let mut lab = Lab::bare(wan);
         lab.plug_lan();
@@ -104,10 +104,7 @@ impl Lab {
             lab.serve_addresses();
         }
         lab.start();
-        lab.until("an address on both sides", || {
-            lab.addresses("br-lan") == "192.168.1.1/24"
-                && lab.addresses("eth1").starts_with("203.0.113.")
-        });
+        lab.until_pings(Side::Lan, "203.0.113.1");
         lab
     }
 
@@ -320,6 +317,15 @@ impl Lab {
             );
             std::thread::sleep(LOOK);
         }
+    }
+
+    /// Waits for an echo: links need a moment after they are up.
+    #[track_caller]
+    pub fn until_pings(&self, from: Side, to: &str) {
+        let ping = ["ping", "-n", "-c", "1", "-W", "1", to];
+        self.until(&format!("echo from {to}"), || {
+            self.run(from, &ping).status.success()
+        });
     }
 
     /// Waits for a server on a side.

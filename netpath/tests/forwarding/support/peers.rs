@@ -48,6 +48,24 @@ pub fn http_server<'a>(port: &'a str, folder: &'a str) -> [&'a str; 6] {
     ["python3", "-m", "http.server", port, "--directory", folder]
 }
 
+const UDP_PROBE: &str = r#"
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(10)
+s.connect((sys.argv[1], int(sys.argv[2])))
+s.send(b"x")
+try:
+    s.recv(1)
+except ConnectionRefusedError:
+    print("refused")
+"#;
+
+/// Sends a datagram to a closed port: `refused` where the ICMP error of its host comes back.
+pub fn udp_probe(lab: &Lab, from: Side, host: &str, port: &str) -> String {
+    let done = lab.run(from, &["python3", "-c", UDP_PROBE, host, port]);
+    text(&done.stdout) + &text(&done.stderr)
+}
+
 /// Echoes lines of every connection.
 pub const ECHO_SERVER: &str = r#"
 import socketserver, sys
@@ -130,13 +148,6 @@ pub fn ping(lab: &Lab, from: Side, words: &[&str]) -> String {
         )
         .stdout,
     )
-}
-
-/// Fails unless an echo comes back.
-#[track_caller]
-pub fn assert_pings(lab: &Lab, from: Side, to: &str) {
-    let said = ping(lab, from, &[to]);
-    assert!(said.contains(" 0% packet loss"), "{said}{}", lab.log());
 }
 
 /// Serves a folder of the lab on port 80 of a side.
