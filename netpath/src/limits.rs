@@ -19,11 +19,13 @@ pub const EXTERNAL_PORT_FIRST: u16 = 1_024;
 /// Last external port that a mapping may get; the gateway's own start after it.
 pub const EXTERNAL_PORT_LAST: u16 = LOCAL_PORT_FIRST - 1;
 
-/// First port of the gateway's own connections; the image sets `net.ipv4.ip_local_port_range`.
-pub const LOCAL_PORT_FIRST: u16 = 60_000;
+/// First port of the gateway's own connections (`net.ipv4.ip_local_port_range`): after those that
+/// Linux gives by itself (32,768 to 60,999), so that a home host's port is its external one too, and
+/// its connections go on after a restart of this process.
+pub const LOCAL_PORT_FIRST: u16 = 61_000;
 
 /// Last port of the gateway's own connections.
-pub const LOCAL_PORT_LAST: u16 = 60_999;
+pub const LOCAL_PORT_LAST: u16 = 61_999;
 
 /// The port of a DHCP client, kept for the WAN's lease (RFC 2131).
 pub const DHCP_CLIENT_PORT: u16 = 68;

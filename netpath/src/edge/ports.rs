@@ -11,6 +11,7 @@ use hearth_bpf::netlink::Netlink;
 use hearth_bpf::{KernelError, program, tc};
 use hearth_model::gateway::GatewayConfig;
 use hearth_model::protocol::Zone;
+use hearth_netpath::limits::{LOCAL_PORT_FIRST, LOCAL_PORT_LAST};
 use std::fmt;
 use std::fs;
 use std::io;
@@ -74,6 +75,8 @@ impl Tuns {
             // And none is told on another: a hairpinned packet has the WAN's as its source.
             set(&format!("net/ipv4/conf/{scope}/arp_announce"), "2")?;
         }
+        let range = format!("{LOCAL_PORT_FIRST} {LOCAL_PORT_LAST}");
+        set("net/ipv4/ip_local_port_range", &range)?;
         let [lan, wan, service] = TUN_NAMES;
         let (lan, a) = Tuns::one(netlink, lan)?;
         let (wan, b) = Tuns::one(netlink, wan)?;

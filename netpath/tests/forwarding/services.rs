@@ -104,7 +104,7 @@ fn what_can_not_be_done_is_refused_by_name_and_changes_nothing() {
         (tcp(1, Zone::Lan, 8080, 80), taken),
         (tcp(1, Zone::Lan, 0, 80), reserved(0)),
         (tcp(1, Zone::Lan, 80, 0), reserved(0)),
-        (tcp(1, Zone::Wan, 60_000, 80), reserved(60_000)),
+        (tcp(1, Zone::Wan, 61_000, 80), reserved(61_000)),
         (tcp(1, Zone::Service, 81, 80), NetRefusal::Malformed),
         (tcp(7, Zone::Lan, 81, 80), NetRefusal::NotAttached),
     ] {

@@ -81,8 +81,7 @@ Server(("", int(sys.argv[1])), Echo).serve_forever()
 
 const ECHO_CLIENT: &str = r#"
 import socket, sys
-# Ports from 60000 on are the gateway's own: a connection from there would get another one.
-s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 20, ("", 40007))
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 20)
 s.settimeout(None)
 answers = s.makefile("r")
 print("connected", flush=True)
