@@ -43,6 +43,11 @@ pub const UDP_TIMEOUT_MS: u64 = 5 * 60 * 1_000;
 /// otherwise use up its host share at 14 questions a second (RFC 4787 REQ-5a permits it).
 pub const UDP_DNS_TIMEOUT_MS: u64 = 30 * 1_000;
 
+/// A UDP flow that the Internet has opened by a forward lasts so long after a datagram from there, ms,
+/// until the service answers: invented senders then hold a service's share no longer (Linux
+/// `nf_conntrack_udp_timeout`: 30 s). The next datagram would open the same flow again.
+pub const UDP_UNANSWERED_TIMEOUT_MS: u64 = 30 * 1_000;
+
 /// An established TCP flow without a packet for so long ends, ms (RFC 5382 REQ-5: 2 h 4 min).
 pub const TCP_ESTABLISHED_TIMEOUT_MS: u64 = (2 * 60 + 4) * 60 * 1_000;
 

@@ -10,7 +10,7 @@ use super::{Pass, packet_key};
 use crate::counters::DropReason;
 use crate::limits::{
     DNS_PORT, ICMP_TIMEOUT_MS, LOCAL_PORT_FIRST, LOCAL_PORT_LAST, UDP_DNS_TIMEOUT_MS,
-    UDP_TIMEOUT_MS,
+    UDP_TIMEOUT_MS, UDP_UNANSWERED_TIMEOUT_MS,
 };
 use crate::wire::checksum::Delta;
 use crate::wire::icmp::{self, Error};
@@ -91,21 +91,26 @@ impl Nat {
 
     /// Moves the state and the timer of a flow. What comes from the Internet prolongs no UDP or
     /// ICMP flow through a mapping (RFC 4787 REQ-6): else a stranger could keep it open for ever. A
-    /// forward is open anyway.
+    /// forward is open anyway, but holds a row only shortly.
     fn refresh(&mut self, row: Row, side: Side, kind: Kind, now: Tick) {
         let Some(session) = self.sessions.get_mut(row) else {
             return;
         };
         let zone = session.arrives_from(side);
-        let prolongs = zone != Zone::Wan || session.mapping.is_none();
+        let from_inside = zone != Zone::Wan;
+        let by_forward = session.mapping.is_none();
         let peer = session.peer;
         let timeout = match kind {
             Kind::Tcp(flags) => {
                 session.tcp = session.tcp.after(side, zone, flags);
                 Some(session.tcp.timeout_ms())
             }
-            Kind::Udp => prolongs.then(|| udp_timeout_ms(session)),
-            Kind::EchoRequest | Kind::EchoReply => prolongs.then_some(ICMP_TIMEOUT_MS),
+            Kind::Udp if from_inside => Some(udp_timeout_ms(session)),
+            Kind::Udp => {
+                let left = session.deadline.since_ms(now);
+                by_forward.then_some(UDP_UNANSWERED_TIMEOUT_MS.max(left))
+            }
+            Kind::EchoRequest | Kind::EchoReply => from_inside.then_some(ICMP_TIMEOUT_MS),
             Kind::IcmpError => None,
         };
         if session.tcp.is_finished()

@@ -2,7 +2,9 @@
 
 use super::support::*;
 use crate::counters::DropReason;
-use crate::limits::{DHCP_CLIENT_PORT, LOCAL_PORT_LAST, UDP_TIMEOUT_MS, WHEEL_STEP_MS};
+use crate::limits::{
+    DHCP_CLIENT_PORT, LOCAL_PORT_LAST, UDP_TIMEOUT_MS, UDP_UNANSWERED_TIMEOUT_MS, WHEEL_STEP_MS,
+};
 use crate::nat::NatEvent;
 use core::net::Ipv4Addr;
 use hearth_model::ServiceId;
@@ -58,18 +60,26 @@ fn datagrams_of_the_internet_keep_their_flow_to_a_service_alive() {
     // given a service that may open nothing, and its UDP port in the Internet
     let mut home = Home::with_web(NetworkPolicy::None);
     home.forward(Wan, Transport::Udp, 5_000, 5_001);
-    let (asks, far) = ((EXTERNAL, 5_000), (FAR, 7));
+    let (asks, far, answers) = ((EXTERNAL, 5_000), (FAR, 7), (WEB, 5_001));
     for _ in 0..3 {
-        // when a datagram comes, then the service's answer goes back, until the timer ends
-        assert_eq!(home.pass(Wan, Body::Udp, far, asks), (far, (WEB, 5_001)));
+        // when a datagram comes, then the service's answer goes back, and the flow lives on
+        assert_eq!(home.pass(Wan, Body::Udp, far, asks), (far, answers));
+        home.wait_ms(UDP_UNANSWERED_TIMEOUT_MS - 1);
+        assert_eq!(home.pass(Service, Body::Udp, answers, far), (asks, far));
         home.wait_ms(UDP_TIMEOUT_MS - 1);
-        assert_eq!(
-            home.pass(Service, Body::Udp, (WEB, 5_001), far),
-            (asks, far)
-        );
     }
     assert_eq!(home.nat.report().mappings, 1, "it was one flow");
-    home.wait_ms(UDP_TIMEOUT_MS + WHEEL_STEP_MS);
+    // and a datagram does not shorten what the answer has given
+    home.pass(Service, Body::Udp, answers, far);
+    home.pass(Wan, Body::Udp, far, asks);
+    home.wait_ms(UDP_TIMEOUT_MS - 1);
+    assert_eq!(home.nat.report().mappings, 1);
+    home.wait_ms(WHEEL_STEP_MS);
+    assert_eq!(home.nat.report().mappings, 0);
+
+    // when the sender is never answered, then it holds a row only shortly
+    home.pass(Wan, Body::Udp, far, asks);
+    home.wait_ms(UDP_UNANSWERED_TIMEOUT_MS + WHEEL_STEP_MS);
     assert_eq!(home.nat.report().mappings, 0);
 }
 
