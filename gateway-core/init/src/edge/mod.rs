@@ -21,7 +21,7 @@ use crate::sys::{alloc, fd, machine, process};
 use boot::{Booted, Trial};
 use hearth_model::limits::SERVICES_MAX;
 use hearth_model::protocol::{InitRefusal, ShutdownKind, SystemUnit};
-use hearth_model::state::UnitState;
+use hearth_model::state::{LastExit, UnitState};
 use hearth_model::{ServiceId, Tick};
 use manager::{Left, Manager, Request};
 use rows::{Announce, Process, Row};
@@ -371,6 +371,11 @@ impl Init {
         let after = process.unit.status();
         if after != before {
             process.announce = Announce::Status;
+            if let LastExit::Step(failure) = after.last_exit
+                && after.state == UnitState::Restarting
+            {
+                log::error!("{}: {failure}", unit.name());
+            }
             if after.state != before.state {
                 log::info!("{}: {}", unit.name(), after.state);
             }
