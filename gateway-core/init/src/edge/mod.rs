@@ -7,11 +7,12 @@ mod manager;
 mod report;
 mod rows;
 mod spawn;
+mod system;
 
 use crate::error::Fault;
 use crate::limits::{
-    CONSOLE_STOP_SIGNAL, CONSOLE_WAIT_MS, MANAGER_OOM_SCORE, NETPATH_OOM_SCORE, REAPS_PER_TURN,
-    REQUESTS_PER_TURN, SYSTEM_RESTART, SYSTEM_STOP_GRACE_MS, SYSTEM_STOP_SIGNAL, TEST_PANIC_SIGNAL,
+    CONSOLE_WAIT_MS, REAPS_PER_TURN, REQUESTS_PER_TURN, SYSTEM_RESTART, SYSTEM_STOP_GRACE_MS,
+    TEST_PANIC_SIGNAL,
 };
 use crate::machine::shutdown::{Presence, Shutdown};
 use crate::machine::unit::{Action, Event, Terms};
@@ -21,12 +22,13 @@ use crate::sys::{alloc, fd, machine, process};
 use boot::{Booted, Trial};
 use hearth_model::limits::SERVICES_MAX;
 use hearth_model::protocol::{InitRefusal, ShutdownKind, SystemUnit};
-use hearth_model::state::{LastExit, UnitState};
+use hearth_model::state::UnitState;
 use hearth_model::{ServiceId, Tick};
 use manager::{Left, Manager, Request};
 use rows::{Announce, Process, Row};
 use spawn::{ServiceFds, Spawner};
 use std::os::fd::{AsFd, OwnedFd};
+use system::place;
 
 /// Signals, the manager twice (for reading and for room), the status pipes of all units.
 const POLL_MAX: usize = 3 + SystemUnit::ALL.len() + SERVICES_MAX;
@@ -77,14 +79,6 @@ pub fn start() -> Result<Init, Fault> {
     init.system_event(SystemUnit::Netpath, Event::Start, now);
     init.system_event(SystemUnit::Manager, Event::Start, now);
     Ok(init)
-}
-
-fn place(unit: SystemUnit) -> usize {
-    match unit {
-        SystemUnit::Netpath => 0,
-        SystemUnit::Manager => 1,
-        SystemUnit::Console => 2,
-    }
 }
 
 impl Init {
@@ -335,67 +329,9 @@ impl Init {
             }
         }
     }
-
-    fn system_event(&mut self, unit: SystemUnit, event: Event, now: Tick) {
-        let Some(process) = self.system.get_mut(place(unit)) else {
-            return;
-        };
-        let before = process.unit.status();
-        for action in process.unit.step(event, now) {
-            match action {
-                Action::Signal => process.signal(match unit {
-                    SystemUnit::Console => CONSOLE_STOP_SIGNAL,
-                    SystemUnit::Netpath | SystemUnit::Manager => SYSTEM_STOP_SIGNAL,
-                }),
-                Action::Kill => process.signal(SIGKILL),
-                Action::Spawn => {
-                    let socket = match unit {
-                        SystemUnit::Manager => self
-                            .manager
-                            .connect()
-                            .inspect_err(|e| log::error!("manager's socket: {e}"))
-                            .ok(),
-                        SystemUnit::Netpath | SystemUnit::Console => None,
-                    };
-                    let started = self.spawner.system(
-                        unit,
-                        &self.booted.terminal,
-                        socket.as_ref().map(AsFd::as_fd),
-                    );
-                    let outcome = process.take(started);
-                    process.unit.step(outcome, now);
-                    protect(unit, process.unit.status().pid);
-                }
-            }
-        }
-        let after = process.unit.status();
-        if after != before {
-            process.announce = Announce::Status;
-            if let LastExit::Step(failure) = after.last_exit
-                && after.state == UnitState::Restarting
-            {
-                log::error!("{}: {failure}", unit.name());
-            }
-            if after.state != before.state {
-                log::info!("{}: {}", unit.name(), after.state);
-            }
-        }
-    }
 }
 
 const SIGKILL: u8 = 9;
-
-/// Keeps what the home needs most from being killed when memory is short.
-fn protect(unit: SystemUnit, pid: u32) {
-    if pid == 0 {
-        return;
-    }
-    match unit {
-        SystemUnit::Netpath => spawn::set_oom_score(pid, NETPATH_OOM_SCORE),
-        SystemUnit::Manager => spawn::set_oom_score(pid, MANAGER_OOM_SCORE),
-        SystemUnit::Console => {}
-    }
-}
 
 /// What a test asks for by [`TEST_PANIC_SIGNAL`]: it proves that a panic leaves its last words.
 #[expect(clippy::panic, reason = "a panic is what the test asks for")]
