@@ -39,7 +39,8 @@ def test_a_panic_of_pid_1_leaves_its_last_words(gateway):
     gateway.strategy.boot("--append hearth.test")
     # when it does, and the kernel reboots
     said = reboot(gateway, "kill -40 1")
-    # then the next boot says cause and place, on the console and later
-    words = gateway.check("dmesg | grep -i 'last words' || :") or said
-    assert ".rs:" in words, said[-3000:]
+    # then the next boot says cause and place on the console, and in its log
+    _, told, words = said.partition("the last boot ended with: ")
+    assert told and ".rs:" in words.splitlines()[0], said[-3000:]
+    assert "asked to by a test signal" in gateway.check("dmesg | grep 'the last boot ended with'")
     gateway.wait_active("nginx", 120)
