@@ -113,11 +113,10 @@ pub fn install_last_words() {
 /// Prints the last words of the boot before, once.
 pub fn tell_last_words() {
     if let Ok(text) = std::fs::read_to_string(LAST_WORDS) {
-        progress(format_args!(
-            "the last boot ended with: {}",
-            text.trim().replace('\n', " ")
-        ));
-        log::warn!("the last boot ended with: {}", text.trim());
+        // One record of the kernel's log is one line: the place and the cause must not be parted.
+        let words = text.trim().replace('\n', " ");
+        progress(format_args!("the last boot ended with: {words}"));
+        log::warn!("the last boot ended with: {words}");
         if let Err(e) = std::fs::rename(LAST_WORDS, LAST_WORDS_TOLD) {
             log::warn!("{LAST_WORDS}: {e}");
         }
