@@ -1,5 +1,6 @@
 //! What a caller can meet.
 
+use crate::object::ObjectError;
 use std::fmt;
 
 /// The kernel refused something.
@@ -48,3 +49,46 @@ impl fmt::Display for KernelError {
 }
 
 impl std::error::Error for KernelError {}
+
+/// Why a program of an object does not run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoadError {
+    /// The file is no object of ours.
+    Object(ObjectError),
+    /// The kernel refused a map or the program.
+    Kernel(KernelError),
+    /// The object has no function of this name, or not the map that it needs.
+    Missing(String),
+    /// The kernel took it but interprets it: `net.core.bpf_jit_enable` is 0, or its compiler can not
+    /// translate it.
+    Interpreted(String),
+}
+
+impl From<ObjectError> for LoadError {
+    fn from(error: ObjectError) -> LoadError {
+        LoadError::Object(error)
+    }
+}
+
+impl From<KernelError> for LoadError {
+    fn from(error: KernelError) -> LoadError {
+        LoadError::Kernel(error)
+    }
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LoadError::Object(error) => error.fmt(f),
+            LoadError::Kernel(error) => error.fmt(f),
+            LoadError::Missing(name) => write!(f, "the object has no {name} with all of its maps"),
+            LoadError::Interpreted(name) => write!(
+                f,
+                "the kernel would interpret {name} instead of compiling it; set \
+                 net.core.bpf_jit_enable to 1"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}

@@ -1,8 +1,8 @@
 //! Small programs for the kernel and the rtnetlink that attaches them.
 //!
-//! [`program`] holds programs as data, [`tc`] attaches one to a network interface's ingress,
-//! [`netlink`] is the socket and message builder that both this crate and netpath use. The fast
-//! path's object and its maps get their loader here.
+//! [`object`] reads a compiled object, [`map`] makes its tables, [`program`] loads its functions and
+//! holds the shortest programs as data, [`tc`] attaches one to a network interface's ingress,
+//! [`netlink`] is the socket and message builder that both this crate and netpath use.
 //!
 //! Invariants: a program that the kernel refuses is an error with the verifier's words; a program
 //! that is attached replaces its predecessor in one step, so no packet passes between them. What
@@ -11,9 +11,11 @@
 
 pub mod error;
 pub mod limits;
+pub mod map;
 pub mod netlink;
+pub mod object;
 pub mod program;
 mod sys;
 pub mod tc;
 
-pub use error::KernelError;
+pub use error::{KernelError, LoadError};

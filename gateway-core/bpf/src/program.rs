@@ -1,7 +1,10 @@
 //! Programs as data, and loading one (bpf(2)).
 
-use crate::error::KernelError;
-use crate::sys;
+use crate::error::{KernelError, LoadError};
+use crate::limits::{MAPS_MAX, PACKET_MAX};
+use crate::map::Maps;
+use crate::object::Object;
+use crate::sys::bpf::programs;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -124,6 +127,49 @@ pub fn leave_as(address: Ipv4Addr) -> [Instruction; 23] {
     ]
 }
 
+/// What a program is for, `enum bpf_prog_type` and, where the kernel wants it, `enum bpf_attach_type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A packet at an interface, by tc.
+    Classifier,
+    /// A device that a process of a cgroup opens.
+    CgroupDevice,
+}
+
+impl Kind {
+    /// The kernel's numbers of it: type, expected attachment.
+    pub(crate) fn numbers(self) -> (u32, u32) {
+        match self {
+            Kind::Classifier => (3, 0),
+            Kind::CgroupDevice => (15, 6),
+        }
+    }
+}
+
+/// What the kernel tells about a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Info {
+    /// Its number.
+    pub id: u32,
+    /// Bytes of machine code; 0 where the kernel interprets it.
+    pub machine_bytes: u32,
+    /// Bytes of its instructions after the verifier.
+    pub verified_bytes: u32,
+    /// Numbers of its maps.
+    pub maps: Vec<u32>,
+}
+
+/// What a test run said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The program's value.
+    pub value: u32,
+    /// The packet after it.
+    pub packet: Vec<u8>,
+    /// Nanoseconds a run, as the kernel measured them.
+    pub nanoseconds: u32,
+}
+
 /// A program that the kernel has verified; it lives while this or an attachment lives.
 #[derive(Debug)]
 pub struct Program(OwnedFd);
@@ -134,7 +180,66 @@ impl Program {
     /// # Errors
     /// [`KernelError::Verifier`] with the kernel's reason.
     pub fn load(instructions: &[Instruction]) -> Result<Program, KernelError> {
-        sys::load_classifier(instructions).map(Program)
+        programs::load(Kind::Classifier, "hearth", c"MIT", instructions).map(Program)
+    }
+
+    /// Loads a function of an object with its maps. A program that the kernel would interpret is
+    /// refused: it is several times slower, and nobody would see why.
+    ///
+    /// # Errors
+    /// [`LoadError`].
+    pub fn load_function(
+        kind: Kind,
+        object: &Object,
+        function: &str,
+        maps: &Maps,
+    ) -> Result<Program, LoadError> {
+        let missing = || LoadError::Missing(function.to_owned());
+        let found = object.function(function).ok_or_else(missing)?;
+        let code = found.link(&maps.descriptors()).ok_or_else(missing)?;
+        let program = programs::load(kind, function, object.license(), &code).map(Program)?;
+        if program.info()?.machine_bytes == 0 {
+            return Err(LoadError::Interpreted(function.to_owned()));
+        }
+        Ok(program)
+    }
+
+    /// Asks the kernel about it (`BPF_OBJ_GET_INFO_BY_FD`).
+    ///
+    /// # Errors
+    /// [`KernelError::Refused`].
+    pub fn info(&self) -> Result<Info, KernelError> {
+        let mut maps = vec![0; MAPS_MAX];
+        let info = programs::info(self.0.as_fd(), &mut maps)?;
+        maps.truncate(info.nr_map_ids as usize);
+        Ok(Info {
+            id: info.id,
+            machine_bytes: info.jited_prog_len,
+            verified_bytes: info.xlated_prog_len,
+            maps,
+        })
+    }
+
+    /// Runs it `repeat` times on a packet (`BPF_PROG_TEST_RUN`). `context` is its `struct __sk_buff`,
+    /// read before and written after the run; empty: the kernel's own.
+    ///
+    /// # Errors
+    /// [`KernelError::Refused`]: `ENOSPC` where the packet grows beyond [`PACKET_MAX`], or the
+    /// kernel can not test programs of this kind.
+    pub fn test_run(
+        &self,
+        packet: &[u8],
+        context: &mut [u8],
+        repeat: u32,
+    ) -> Result<Run, KernelError> {
+        let mut out = vec![0; PACKET_MAX];
+        let ran = programs::test_run(self.0.as_fd(), packet, &mut out, context, repeat)?;
+        out.truncate(ran.written);
+        Ok(Run {
+            value: ran.value,
+            packet: out,
+            nanoseconds: ran.nanoseconds,
+        })
     }
 }
 
