@@ -3,6 +3,7 @@
 import pytest
 
 EPERM, ENOENT, ESRCH, EACCES, EROFS, ENOSYS = "errno=1", "errno=2", "errno=3", "errno=13", "errno=30", "errno=38"
+KILLED = "signal=31"
 NO_POWER = ",".join(["0000000000000000"] * 5)
 
 EXPECTED = {
@@ -31,11 +32,16 @@ EXPECTED = {
     "clone3": ENOSYS,
     "call_newer_than_policy": ENOSYS,
     **dict.fromkeys(
-        """mount umount pivot_root chroot mknod unshare_user clone_user clone_net setns ptrace process_vm_readv bpf
-        perf_event_open userfaultfd io_uring_setup init_module kexec_load open_by_handle_at keyctl add_key syslog
-        reboot swapon settimeofday sethostname iopl become_root personality type_into_terminal raw_socket packet_socket
+        """mount umount chroot mknod unshare_user clone_user clone_net perf_event_open userfaultfd io_uring_setup keyctl
+        add_key syslog settimeofday sethostname become_root personality type_into_terminal raw_socket packet_socket
         netlink_socket internet_socket ipc socketcall_raw""".split(),
         EPERM,
+    ),
+    # And none that no honest program makes: whoever tries is killed.
+    **dict.fromkeys(
+        """pivot_root setns ptrace process_vm_readv bpf init_module kexec_load open_by_handle_at reboot swapon
+        iopl""".split(),
+        KILLED,
     ),
 }
 

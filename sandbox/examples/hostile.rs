@@ -238,7 +238,7 @@ fn bytes_in(path: &str) -> Outcome {
 
 fn setns() -> Outcome {
     match fs::File::open("/proc/self/ns/uts") {
-        Ok(file) => call(libc::SYS_setns, &[Arg::from(file.as_raw_fd())]).into(),
+        Ok(file) => in_child(|| call(libc::SYS_setns, &[Arg::from(file.as_raw_fd())])),
         Err(error) => Outcome::from(Err::<(), _>(error)),
     }
 }
@@ -262,7 +262,7 @@ fn execute_from_tmp() -> Outcome {
 
 fn bpf() -> Outcome {
     let array_map = [2_u32, 4, 4, 1, 0, 0, 0, 0];
-    call(libc::SYS_bpf, &[0, address(&array_map), 32]).into()
+    in_child(|| call(libc::SYS_bpf, &[0, address(&array_map), 32]))
 }
 
 fn perf() -> Outcome {
@@ -274,16 +274,18 @@ fn perf() -> Outcome {
 }
 
 fn read_own_memory_by_pid() -> Outcome {
-    let (from, to) = ([7_u8; 8], [0_u8; 8]);
-    let piece = |bytes: &[u8; 8]| [address(bytes) as usize, 8];
-    let args = [
-        Arg::from(std::process::id() as i32),
-        address(&piece(&to)),
-        1,
-        address(&piece(&from)),
-        1,
-    ];
-    call(libc::SYS_process_vm_readv, &args).into()
+    in_child(|| {
+        let (from, to) = ([7_u8; 8], [0_u8; 8]);
+        let piece = |bytes: &[u8; 8]| [address(bytes) as usize, 8];
+        let args = [
+            Arg::from(std::process::id() as i32),
+            address(&piece(&to)),
+            1,
+            address(&piece(&from)),
+            1,
+        ];
+        call(libc::SYS_process_vm_readv, &args)
+    })
 }
 
 fn abstract_socket() -> Outcome {
@@ -392,7 +394,10 @@ fn attack() -> Vec<(&'static str, Outcome)> {
             "umount",
             call(libc::SYS_umount2, &[tmp, number(libc::MNT_DETACH)]).into(),
         ),
-        ("pivot_root", call(libc::SYS_pivot_root, &[tmp, tmp]).into()),
+        (
+            "pivot_root",
+            in_child(|| call(libc::SYS_pivot_root, &[tmp, tmp])),
+        ),
         (
             "chroot",
             in_child(|| call(libc::SYS_chroot, &[address(c"/")])),
@@ -420,15 +425,15 @@ fn attack() -> Vec<(&'static str, Outcome)> {
         ),
         (
             "init_module",
-            call(libc::SYS_init_module, &[tmp, 0, tmp]).into(),
+            in_child(|| call(libc::SYS_init_module, &[tmp, 0, tmp])),
         ),
         (
             "kexec_load",
-            call(libc::SYS_kexec_load, &[0, 0, 0, 0xffff]).into(),
+            in_child(|| call(libc::SYS_kexec_load, &[0, 0, 0, 0xffff])),
         ),
         (
             "open_by_handle_at",
-            call(libc::SYS_open_by_handle_at, &[at, address(&[0_u64; 2]), 0]).into(),
+            in_child(|| call(libc::SYS_open_by_handle_at, &[at, address(&[0_u64; 2]), 0])),
         ),
         ("keyctl", call(libc::SYS_keyctl, &[0, -2, 1]).into()),
         (
@@ -440,10 +445,10 @@ fn attack() -> Vec<(&'static str, Outcome)> {
             .into(),
         ),
         ("syslog", call(libc::SYS_syslog, &[10]).into()),
-        ("reboot", call(libc::SYS_reboot, &[0, 0, 0]).into()),
+        ("reboot", in_child(|| call(libc::SYS_reboot, &[0, 0, 0]))),
         (
             "swapon",
-            call(libc::SYS_swapon, &[address(c"/nonexistent")]).into(),
+            in_child(|| call(libc::SYS_swapon, &[address(c"/nonexistent")])),
         ),
         (
             "settimeofday",

@@ -75,6 +75,12 @@ pub fn value(name: &str) -> Option<u32> {
         .map(|&(_, value)| value)
 }
 
+/// Every value, for tests that try all of them.
+#[cfg(test)]
+pub fn values() -> impl Iterator<Item = u32> {
+    NAMES.iter().map(|&(_, value)| value)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

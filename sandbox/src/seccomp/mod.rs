@@ -2,6 +2,7 @@
 
 pub mod abi;
 pub mod constants;
+pub mod data;
 pub mod filter;
 pub mod policy;
 
