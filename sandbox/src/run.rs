@@ -11,7 +11,7 @@ use crate::sys::Errno;
 use crate::sys::process::{self, Ended};
 use clap::Args;
 use hearth_model::limits::PLAN_VERSION;
-use hearth_model::plan::{Bind, BindAccess, Plan, SeccompPlan};
+use hearth_model::plan::{Bind, BindAccess, Identity, Plan, Ports, SeccompPlan, TcpPlan};
 use hearth_model::{Bytes, MilliCpu, ServiceName};
 use std::fs::File;
 use std::io::Write as _;
@@ -174,6 +174,11 @@ fn plan(args: &RunArgs) -> Result<Plan, String> {
             extra: args.allow.clone(),
         },
         empty_network: true,
+        tcp: TcpPlan {
+            bind: Ports::Any,
+            connect: Ports::Any,
+        },
+        identity: Identity::OwnRange,
     })
 }
 

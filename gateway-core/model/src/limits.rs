@@ -34,7 +34,14 @@ pub const FORWARDS_MAX: usize = 128;
 pub const PROTOCOL_VERSION: u16 = 1;
 
 /// Version of [`crate::plan::Plan`](../plan/struct.Plan.html)'s encoding.
-pub const PLAN_VERSION: u16 = 1;
+pub const PLAN_VERSION: u16 = 2;
+
+/// Most granted folders and files of one plan: a service has a handful. Each is a mount, and mounts are
+/// looked through one after the other at every start and end.
+pub const PLAN_BINDS_MAX: usize = 256;
+
+/// Most TCP ports in each list of a plan: what a manifest can list in `access.listen` is fewer.
+pub const PLAN_PORTS_MAX: usize = 256;
 
 /// Largest encoded plan, bytes: hundreds of binds and arguments fit; a launcher never reads more.
 pub const PLAN_MAX: usize = 64 * 1024;

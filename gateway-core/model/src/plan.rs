@@ -6,7 +6,7 @@
 //! process exists.
 
 use crate::ids::ServiceName;
-use crate::limits::{PLAN_MAX, PLAN_VERSION};
+use crate::limits::{PLAN_BINDS_MAX, PLAN_MAX, PLAN_PORTS_MAX, PLAN_VERSION};
 use crate::units::Bytes;
 use core::fmt;
 use serde::{Deserialize, Serialize};
@@ -41,6 +41,38 @@ pub struct Plan {
     /// Whether the network namespace is the service's own and empty, so that the launcher brings
     /// loopback up; otherwise netpath has done so.
     pub empty_network: bool,
+    /// What it may do with TCP, where the kernel's Landlock can tell (level 4).
+    pub tcp: TcpPlan,
+    /// Which ids its user namespace maps.
+    pub identity: Identity,
+}
+
+/// TCP ports that Landlock allows. Who reaches a port from outside is netpath's business.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TcpPlan {
+    /// Its own ports: bind(2).
+    pub bind: Ports,
+    /// Ports of others: connect(2).
+    pub connect: Ports,
+}
+
+/// A set of ports.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ports {
+    /// Every port.
+    Any,
+    /// These; 0 is "one that the kernel chooses" for bind(2).
+    Only(Vec<u16>),
+}
+
+/// Which ids of the machine a sandbox runs with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Identity {
+    /// A range of its own, as root gives it: no id is shared with anybody.
+    OwnRange,
+    /// The caller's own user and group alone: all that a user who is not root can map
+    /// (user_namespaces(7)). Supplementary groups stay.
+    Caller,
 }
 
 /// A granted folder or file.
@@ -154,6 +186,10 @@ impl Plan {
     pub fn check(&self) -> Result<(), PlanError> {
         absolute("root", &self.root)?;
         absolute("working_folder", &self.working_folder)?;
+        if self.binds.len() > PLAN_BINDS_MAX {
+            let count = self.binds.len();
+            return field("binds", &format!("{count} are more than {PLAN_BINDS_MAX}"));
+        }
         for bind in &self.binds {
             absolute("binds.source", &bind.source)?;
             absolute("binds.target", &bind.target)?;
@@ -182,6 +218,21 @@ impl Plan {
         }
         if self.tmp_size == Bytes(0) {
             return field("tmp_size", "0 means no limit to tmpfs(5); give a size");
+        }
+        for (name, ports) in [
+            ("tcp.bind", &self.tcp.bind),
+            ("tcp.connect", &self.tcp.connect),
+        ] {
+            match ports {
+                Ports::Only(list) if list.len() > PLAN_PORTS_MAX => {
+                    let count = list.len();
+                    return field(
+                        name,
+                        &format!("{count} ports are more than {PLAN_PORTS_MAX}"),
+                    );
+                }
+                Ports::Any | Ports::Only(_) => {}
+            }
         }
         Ok(())
     }
@@ -240,6 +291,11 @@ mod tests {
                 extra: vec![],
             },
             empty_network: false,
+            tcp: TcpPlan {
+                bind: Ports::Only(vec![80]),
+                connect: Ports::Any,
+            },
+            identity: Identity::OwnRange,
         }
     }
 
@@ -258,7 +314,12 @@ mod tests {
     #[test]
     fn every_bad_field_is_an_error_that_names_it() {
         type Break = fn(&mut Plan);
-        let cases: [(&str, Break); 9] = [
+        let cases: [(&str, Break); 11] = [
+            ("binds", |p| {
+                let one = p.binds[0].clone();
+                p.binds = vec![one; 10_000];
+            }),
+            ("tcp.bind", |p| p.tcp.bind = Ports::Only(vec![1; 10_000])),
             ("root", |p| p.root = "images/web".into()),
             ("root", |p| p.root = "/a/../b".into()),
             ("working_folder", |p| p.working_folder = String::new()),

@@ -90,6 +90,8 @@ steps! {
     WorkingFolder = 31, "enter the working folder";
     /// Launcher: execve(2) of the service's program.
     ExecService = 32, "execute the service's program";
+    /// Launcher: `PR_SET_PDEATHSIG`: nobody stays who has no one to wait for it.
+    EndWithParent = 33, "tie its life to whoever started it";
     /// A limit in the service's cgroup, written and read back.
     CgroupLimit = 40, "apply a resource limit in its cgroup";
 }

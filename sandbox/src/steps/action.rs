@@ -1,8 +1,9 @@
 //! What the launcher does, as data: a list of these is the sandbox, and its order is the security
 //! property. A dry run prints it.
 
+use super::landlock::Rules;
 use crate::sys::mount::{NO_DEV, NO_EXEC, NO_SUID, READ_ONLY};
-use crate::sys::privilege::{Capabilities, Limit};
+use crate::sys::privilege::{Capabilities, Groups, Limit};
 use crate::sys::process::Strings;
 use hearth_model::step::Step;
 use seccompiler::BpfProgram;
@@ -86,11 +87,17 @@ pub enum Operation {
         uid: u32,
         /// Group id inside.
         gid: u32,
+        /// What becomes of all other groups.
+        groups: Groups,
     },
     /// Empty all other capability sets, but for these.
     DropCapabilities(Capabilities),
     /// Set no_new_privs.
     NoNewPrivileges,
+    /// Apply Landlock rules, as far as the kernel knows them.
+    Landlock(Rules),
+    /// Die when whoever started it does.
+    EndWithParent,
     /// Install the system-call filter.
     Filter(BpfProgram),
     /// Change the working folder.
@@ -225,9 +232,19 @@ impl fmt::Display for Operation {
             ),
             Operation::DropBoundingSet(kept) => write!(f, "bounding{kept}"),
             Operation::DropCapabilities(kept) => {
-                write!(f, "ambient, effective, permitted, inheritable{kept}")
+                write!(
+                    f,
+                    "secure bits locked; ambient, effective, permitted, inheritable{kept}"
+                )
             }
-            Operation::User { uid, gid } => write!(f, "user {uid}, group {gid}, no other group"),
+            Operation::User { uid, gid, groups } => {
+                write!(f, "user {uid}, group {gid}, ")?;
+                f.write_str(match groups {
+                    Groups::None => "no other group",
+                    Groups::Kept => "and the caller's other groups",
+                })
+            }
+            Operation::Landlock(rules) => write!(f, "{rules}"),
             Operation::Filter(program) => write!(f, "{} instructions", program.len()),
             Operation::WorkingFolder(path) => f.write_str(&show(path)),
             Operation::Execute { program, .. } => f.write_str(&show(program)),
@@ -235,6 +252,7 @@ impl fmt::Display for Operation {
             | Operation::PrivateTree
             | Operation::Pivot
             | Operation::Keyring
+            | Operation::EndWithParent
             | Operation::NoNewPrivileges => Ok(()),
         }
     }

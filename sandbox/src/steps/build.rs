@@ -1,14 +1,15 @@
 //! From a plan to the list of actions. All strings and the filter are made here, before the first action.
 
 use super::action::{Action, Attributes, FileSystem, Need, Operation, Target};
+use super::landlock::Rules;
 use crate::limits::{DEV_INODES, DEV_SIZE, INODES_PER_TMPFS_MAX, PAGE};
 use crate::seccomp::abi::Abi;
 use crate::seccomp::filter;
 use crate::seccomp::policy::{Policy, PolicyError};
 use crate::sys::mount::{NO_DEV, NO_EXEC, NO_SUID, READ_ONLY};
-use crate::sys::privilege::{Capabilities, Limit};
+use crate::sys::privilege::{Capabilities, Groups, Limit};
 use crate::sys::process::Strings;
-use hearth_model::plan::{Bind, BindAccess, Plan};
+use hearth_model::plan::{Bind, BindAccess, Identity, Plan};
 use hearth_model::step::Step;
 use std::ffi::{CStr, CString, NulError};
 use std::fmt;
@@ -27,18 +28,24 @@ const DEVICE_LINKS: [(&CStr, &CStr); 4] = [
     (c"stderr", c"/proc/self/fd/2"),
 ];
 
-/// What tells of the machine or of others, or changes them (OCI maskedPaths), and all of /sys.
-const MASKED: [&CStr; 15] = [
+/// What tells of the machine or of others, or changes them: OCI maskedPaths as runc and moby have them, all
+/// of /sys, and what a service could watch its neighbours by.
+const MASKED: [&CStr; 20] = [
     c"/sys",
     c"/proc/acpi",
     c"/proc/asound",
+    c"/proc/diskstats",
     c"/proc/interrupts",
+    c"/proc/kallsyms",
     c"/proc/kcore",
     c"/proc/key-users",
     c"/proc/keys",
     c"/proc/kmsg",
     c"/proc/latency_stats",
+    c"/proc/modules",
+    c"/proc/pressure",
     c"/proc/sched_debug",
+    c"/proc/schedstat",
     c"/proc/scsi",
     c"/proc/softirqs",
     c"/proc/sysrq-trigger",
@@ -51,6 +58,13 @@ const READ_ONLY_PATHS: [&CStr; 4] = [c"/proc/bus", c"/proc/fs", c"/proc/irq", c"
 
 /// Where files and folders to mount over can be made: private temporary file systems.
 const MAKEABLE: [&str; 3] = ["/run/", "/tmp/", "/dev/"];
+
+/// Private temporary file systems, in the order in which they are mounted, and their modes.
+const TEMPORARY: [(&CStr, &CStr); 3] = [
+    (c"/tmp", c"1777"),
+    (c"/run", c"755"),
+    (c"/dev/shm", c"1777"),
+];
 
 /// Why a plan gives no list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,11 +159,12 @@ fn file_systems(list: &mut List, plan: &Plan) -> Result<(), BuildError> {
     let size = CString::new(plan.tmp_size.0.to_string())?;
     let inodes = (plan.tmp_size.0 / PAGE).clamp(1, INODES_PER_TMPFS_MAX);
     let inodes = CString::new(inodes.to_string())?;
-    for (target, mode) in [
-        (Target::InImage(c"/tmp".into()), c"1777"),
-        (Target::InImage(c"/run".into()), c"755"),
-        (Target::Made(c"/dev/shm".into()), c"1777"),
-    ] {
+    for (path, mode) in TEMPORARY {
+        let target = if path == c"/dev/shm" {
+            Target::Made(path.into())
+        } else {
+            Target::InImage(path.into())
+        };
         let options = vec![
             (c"size", size.clone()),
             (c"nr_inodes", inodes.clone()),
@@ -251,7 +266,7 @@ fn hide(list: &mut List) {
 }
 
 /// Privileges, in the one order that works: the bounding set needs a capability that the change of user
-/// takes away, the filter would refuse all of it.
+/// takes away, Landlock needs no_new_privs, the filter would refuse all of it.
 fn give_up(list: &mut List, plan: &Plan) -> Result<(), BuildError> {
     let files = Operation::Limit(Limit::OpenFiles, plan.open_files_max);
     list.push(Step::ResourceLimit, files);
@@ -263,10 +278,20 @@ fn give_up(list: &mut List, plan: &Plan) -> Result<(), BuildError> {
         list.push(Step::DropCapabilities, Operation::ForeignNetwork);
     }
     list.push(Step::DropCapabilities, Operation::DropBoundingSet(kept));
-    let (uid, gid) = (plan.uid, plan.gid);
-    list.push(Step::DropUser, Operation::User { uid, gid });
-    list.push(Step::DropCapabilities, Operation::DropCapabilities(kept));
     list.push(Step::NoNewPrivileges, Operation::NoNewPrivileges);
+    // As root of the namespace still: a granted place may lie where the user can not look.
+    let private = TEMPORARY.map(|(path, _)| path);
+    let rules = Rules::of(plan, &private)?;
+    list.push(Step::Landlock, Operation::Landlock(rules));
+    let (uid, gid) = (plan.uid, plan.gid);
+    let groups = match plan.identity {
+        Identity::OwnRange => Groups::None,
+        Identity::Caller => Groups::Kept,
+    };
+    list.push(Step::DropUser, Operation::User { uid, gid, groups });
+    list.push(Step::DropCapabilities, Operation::DropCapabilities(kept));
+    // The change of user takes it off: only now.
+    list.push(Step::EndWithParent, Operation::EndWithParent);
     let program = filter::compile(&policy, Abi::NATIVE)?;
     list.push(Step::Seccomp, Operation::Filter(program));
     Ok(())
@@ -314,7 +339,9 @@ mod tests {
         assert!(at(Step::ReadOnlyPath) < at(Step::PivotRoot));
         assert!(at(Step::PivotRoot) < at(Step::DropCapabilities));
         assert!(at(Step::DropCapabilities) < at(Step::DropUser));
-        assert!(at(Step::NoNewPrivileges) < at(Step::Seccomp));
+        assert!(at(Step::NoNewPrivileges) < at(Step::Landlock));
+        assert!(at(Step::Landlock) < at(Step::DropUser));
+        assert!(at(Step::DropUser) < at(Step::EndWithParent));
         let last: Vec<Step> = list
             .iter()
             .rev()
@@ -327,12 +354,35 @@ mod tests {
         );
     }
 
+    /// Defaults of other run-times that a reader may expect: runc 1.3, `specconv.Example`, and moby 28,
+    /// `DefaultLinuxSpec`. What is below /sys is covered with it.
+    #[test]
+    fn nothing_that_other_run_times_hide_is_left_open() {
+        let masked = [
+            c"/proc/acpi",
+            c"/proc/asound",
+            c"/proc/interrupts",
+            c"/proc/kcore",
+            c"/proc/keys",
+            c"/proc/latency_stats",
+            c"/proc/timer_list",
+            c"/proc/timer_stats",
+            c"/proc/sched_debug",
+            c"/proc/scsi",
+        ];
+        assert!(masked.iter().all(|path| MASKED.contains(path)));
+        assert!(MASKED.contains(&c"/sys")); // firmware, powercap, thermal_throttle
+        let read_only = [c"/proc/bus", c"/proc/fs", c"/proc/irq", c"/proc/sys"];
+        assert!(read_only.iter().all(|path| READ_ONLY_PATHS.contains(path)));
+        assert!(MASKED.contains(&c"/proc/sysrq-trigger")); // read-only there
+    }
+
     #[test]
     fn equal_steps_are_numbered_from_zero() {
         let list = build(&plan("/image")).unwrap();
         let masks = list.iter().filter(|action| action.step == Step::MaskPath);
         let numbers: Vec<u16> = masks.map(|action| action.index).collect();
-        assert_eq!(numbers, (0..15).collect::<Vec<u16>>());
+        assert_eq!(numbers, (0..20).collect::<Vec<u16>>());
     }
 
     #[test]

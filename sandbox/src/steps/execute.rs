@@ -73,9 +73,11 @@ fn perform(operation: &Operation, root: &mut Option<OwnedFd>) -> Result<(), Errn
             Owner::Own => Err(Errno(libc::EPERM)),
         },
         Operation::DropBoundingSet(kept) => privilege::drop_bounding_set(*kept),
-        Operation::User { uid, gid } => privilege::become_user(*uid, *gid),
+        Operation::User { uid, gid, groups } => privilege::become_user(*uid, *gid, *groups),
         Operation::DropCapabilities(kept) => privilege::drop_capabilities(*kept),
         Operation::NoNewPrivileges => privilege::set_no_new_privileges(),
+        Operation::Landlock(rules) => rules.apply(),
+        Operation::EndWithParent => process::end_with_parent(),
         Operation::Filter(program) => install(program),
         Operation::WorkingFolder(path) => mount::change_folder(path),
         Operation::Execute {

@@ -4,11 +4,12 @@
 pub mod action;
 pub mod build;
 pub mod execute;
+pub mod landlock;
 
 #[cfg(test)]
 mod testing {
     use hearth_model::limits::PLAN_VERSION;
-    use hearth_model::plan::{Plan, SeccompPlan};
+    use hearth_model::plan::{Identity, Plan, Ports, SeccompPlan, TcpPlan};
     use hearth_model::{Bytes, ServiceName};
 
     /// A plan with nothing granted.
@@ -30,6 +31,11 @@ mod testing {
                 extra: vec![],
             },
             empty_network: true,
+            tcp: TcpPlan {
+                bind: Ports::Any,
+                connect: Ports::Any,
+            },
+            identity: Identity::OwnRange,
         }
     }
 }

@@ -19,6 +19,12 @@ const NAMESPACES: libc::c_int = libc::CLONE_NEWUSER
     | libc::CLONE_NEWUTS
     | libc::CLONE_NEWCGROUP;
 
+/// linux/sched.h. clone3(2) alone takes it, and puts the child itself in the new namespace; by unshare(2)
+/// only children get there, and a process that execs would stay outside (time_namespaces(7)).
+const NEW_TIME: u64 = 0x80;
+/// Where there is no such file the kernel has no time namespaces.
+const TIME_NAMESPACE: &str = "/proc/self/ns/time";
+
 /// First number that is free for copies: above all that the launcher is given.
 const SPARE_FD_MIN: RawFd = 16;
 
@@ -66,6 +72,13 @@ pub struct Given<'a> {
     pub network: Network,
 }
 
+/// Whether the kernel has time namespaces (Linux 5.6, a choice of its configuration). Its clocks start with
+/// the machine's values, so times in logs stay comparable.
+#[must_use]
+pub fn has_time_namespaces() -> bool {
+    std::fs::exists(TIME_NAMESPACE).unwrap_or(false)
+}
+
 /// Clones this process into new namespaces, and into `cgroup` if there is one; the child becomes
 /// `launcher exec-plan`. Returns its number and its pidfd.
 ///
@@ -79,6 +92,9 @@ pub fn spawn(given: &Given<'_>, cgroup: Option<BorrowedFd<'_>>) -> Result<(u32, 
         exit_signal: libc::SIGCHLD as u64,
         ..CloneArgs::default()
     };
+    if has_time_namespaces() {
+        arguments.flags |= NEW_TIME;
+    }
     if given.network == Network::Empty {
         arguments.flags |= libc::CLONE_NEWNET as u64;
     }

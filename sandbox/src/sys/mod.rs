@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 pub mod clone;
+pub mod landlock;
 pub mod loop_device;
 pub mod mount;
 pub mod privilege;

@@ -26,6 +26,11 @@ const _: () = assert!(mem::size_of::<CapData>() == 12);
 const CAP_VERSION_3: u32 = 0x2008_0522; // _LINUX_CAPABILITY_VERSION_3: two words of each set
 /// No kernel can have more capabilities than bits in its sets.
 const CAPS_MAX: libc::c_ulong = 64;
+const CAP_SETPCAP: u8 = 8; // linux/capability.h
+/// `SECURE_ALL_BITS | SECURE_ALL_LOCKS` but for KEEP_CAPS itself, linux/securebits.h: user 0 gets no
+/// capability by exec, a change of user neither gives nor takes one, ambient ones can not be raised; each
+/// locked, and KEEP_CAPS locked off.
+const SECURE_BITS: libc::c_ulong = 0b1110_1111;
 const NS_GET_USERNS: u32 = 0xb701; // linux/nsfs.h
 const KEYCTL_JOIN_SESSION_KEYRING: libc::c_ulong = 1; // linux/keyctl.h
 
@@ -104,27 +109,38 @@ pub fn drop_bounding_set(kept: Capabilities) -> Result<(), Errno> {
 }
 
 /// Empties the ambient, effective, permitted and inheritable sets but for `kept`, which an exec then
-/// keeps, too.
+/// keeps, too; and locks the secure bits: from here on being user 0 means nothing, and none of this can
+/// be undone (capabilities(7)).
 ///
 /// # Errors
-/// As PR_CAP_AMBIENT and capset(2).
+/// As PR_CAP_AMBIENT, PR_SET_SECUREBITS and capset(2).
 pub fn drop_capabilities(kept: Capabilities) -> Result<(), Errno> {
     ambient(libc::PR_CAP_AMBIENT_CLEAR_ALL, 0)?;
+    // The secure bits take CAP_SETPCAP, the last one to go.
+    set_capabilities(kept.with(CAP_SETPCAP), kept)?;
+    (0..CAPS_MAX)
+        .filter(|&number| kept.has(number))
+        .try_for_each(|number| ambient(libc::PR_CAP_AMBIENT_RAISE, number))?;
+    // SAFETY: takes no pointer.
+    check_int(unsafe { libc::prctl(libc::PR_SET_SECUREBITS, SECURE_BITS, 0, 0, 0) })?;
+    set_capabilities(kept, kept)
+}
+
+/// capset(2): the effective and permitted sets, and the inheritable one.
+fn set_capabilities(held: Capabilities, inheritable: Capabilities) -> Result<(), Errno> {
     let header = CapHeader {
         version: CAP_VERSION_3,
         pid: 0,
     };
-    let half = |bits: u32| CapData {
-        effective: bits,
-        permitted: bits,
-        inheritable: bits,
+    let half = |shift: u32| CapData {
+        effective: (held.0 >> shift) as u32,
+        permitted: (held.0 >> shift) as u32,
+        inheritable: (inheritable.0 >> shift) as u32,
     };
-    let halves = [half(kept.0 as u32), half((kept.0 >> 32) as u32)];
+    let halves = [half(0), half(32)];
     // SAFETY: both are live locals; version 3 reads a header and two data structures.
-    check(unsafe { libc::syscall(libc::SYS_capset, &raw const header, halves.as_ptr()) })?;
-    (0..CAPS_MAX)
-        .filter(|&number| kept.has(number))
-        .try_for_each(|number| ambient(libc::PR_CAP_AMBIENT_RAISE, number))
+    check(unsafe { libc::syscall(libc::SYS_capset, &raw const header, halves.as_ptr()) })
+        .map(|_| ())
 }
 
 fn ambient(what: libc::c_int, capability: libc::c_ulong) -> Result<(), Errno> {
@@ -133,16 +149,27 @@ fn ambient(what: libc::c_int, capability: libc::c_ulong) -> Result<(), Errno> {
     check_int(unsafe { libc::prctl(libc::PR_CAP_AMBIENT, what, capability, 0, 0) }).map(|_| ())
 }
 
-/// Gives up all groups and becomes this user and group. The permitted capabilities stay (PR_SET_KEEPCAPS)
+/// What becomes of the supplementary groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Groups {
+    /// None is left.
+    None,
+    /// They stay: a user namespace that a user made forbids setgroups(2) (user_namespaces(7)).
+    Kept,
+}
+
+/// Becomes this user and group. The permitted capabilities stay (PR_SET_KEEPCAPS)
 /// for [`drop_capabilities`], which must follow.
 ///
 /// # Errors
 /// As prctl(2), setgroups(2), setresgid(2), setresuid(2).
-pub fn become_user(uid: u32, gid: u32) -> Result<(), Errno> {
+pub fn become_user(uid: u32, gid: u32, groups: Groups) -> Result<(), Errno> {
     // SAFETY: takes no pointer.
     check_int(unsafe { libc::prctl(libc::PR_SET_KEEPCAPS, 1, 0, 0, 0) })?;
-    // SAFETY: a list of no groups is not read.
-    check_int(unsafe { libc::setgroups(0, ptr::null()) })?;
+    if groups == Groups::None {
+        // SAFETY: a list of no groups is not read.
+        check_int(unsafe { libc::setgroups(0, ptr::null()) })?;
+    }
     // SAFETY: takes no pointer.
     check_int(unsafe { libc::setresgid(gid, gid, gid) })?;
     // SAFETY: takes no pointer.

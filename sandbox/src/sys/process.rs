@@ -69,6 +69,16 @@ pub fn reset_inherited() -> Result<(), Errno> {
     check_int(unsafe { libc::sigprocmask(libc::SIG_SETMASK, &empty, ptr::null_mut()) }).map(|_| ())
 }
 
+/// The kernel kills this process when the thread that started it ends (PR_SET_PDEATHSIG). A change of user
+/// takes that off again.
+///
+/// # Errors
+/// As prctl(2).
+pub fn end_with_parent() -> Result<(), Errno> {
+    // SAFETY: takes no pointer.
+    check_int(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) }).map(|_| ())
+}
+
 /// sethostname(2).
 ///
 /// # Errors

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use hearth_model::limits::PLAN_VERSION;
-use hearth_model::plan::{Bind, BindAccess, Plan, SeccompPlan};
+use hearth_model::plan::{Bind, BindAccess, Identity, Plan, Ports, SeccompPlan, TcpPlan};
 use hearth_model::step::StepFailure;
 use hearth_model::{Bytes, ServiceName};
 use hearth_sandbox::outside::{Running, Start, StartError};
@@ -143,6 +143,11 @@ pub fn plan(root: &Path, arguments: &[&str]) -> Plan {
             extra: vec![],
         },
         empty_network: true,
+        tcp: TcpPlan {
+            bind: Ports::Any,
+            connect: Ports::Any,
+        },
+        identity: Identity::OwnRange,
     }
 }
 

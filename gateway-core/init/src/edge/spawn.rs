@@ -26,6 +26,8 @@ pub struct Started {
 pub struct Spawner {
     null: File,
     home: File,
+    /// Namespaces of a service, but for the network's.
+    namespaces: u64,
 }
 
 /// A service's own descriptors.
@@ -58,7 +60,13 @@ impl Spawner {
     /// A [`Fault`] that names the file.
     pub fn open() -> Result<Spawner, Fault> {
         let null = OpenOptions::new().read(true).write(true).open("/dev/null");
+        // A choice of the kernel's configuration (time_namespaces(7)).
+        let time = match std::fs::exists("/proc/self/ns/time") {
+            Ok(true) => process::NEW_TIME,
+            Ok(false) | Err(_) => 0,
+        };
         Ok(Spawner {
+            namespaces: process::SERVICE_NAMESPACES | time,
             null: null.map_err(Fault::of("open /dev/null"))?,
             home: File::open("/proc/self/ns/net").map_err(Fault::of("open /proc/self/ns/net"))?,
         })
@@ -92,12 +100,12 @@ impl Spawner {
         let child = match fds.network {
             None => process::spawn(
                 &plan,
-                process::SERVICE_NAMESPACES | process::NEW_NETWORK,
+                self.namespaces | process::NEW_NETWORK,
                 Some(fds.cgroup),
             ),
             Some(network) => {
                 process::enter_network(network).map_err(failed(Step::EnterNetwork))?;
-                let child = process::spawn(&plan, process::SERVICE_NAMESPACES, Some(fds.cgroup));
+                let child = process::spawn(&plan, self.namespaces, Some(fds.cgroup));
                 self.go_home();
                 child
             }

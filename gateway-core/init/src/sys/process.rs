@@ -13,6 +13,8 @@ pub const SERVICE_NAMESPACES: u64 = (libc::CLONE_NEWUSER
     | libc::CLONE_NEWIPC
     | libc::CLONE_NEWUTS
     | libc::CLONE_NEWCGROUP) as u64;
+/// A time namespace of its own, where the kernel has them: linux/sched.h; only clone3(2) takes it.
+pub const NEW_TIME: u64 = 0x80;
 /// A network namespace of its own, empty.
 pub const NEW_NETWORK: u64 = libc::CLONE_NEWNET as u64;
 

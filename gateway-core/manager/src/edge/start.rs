@@ -8,9 +8,9 @@ use crate::limits::{OPEN_FILES_MAX, PAGE, TMP_PARTS};
 use crate::sys;
 use hearth_model::gateway::GatewayConfig;
 use hearth_model::limits::PLAN_VERSION;
-use hearth_model::manifest::{Grant, Manifest, Network};
-use hearth_model::plan::{Bind, BindAccess, Plan, SeccompPlan};
-use hearth_model::protocol::{NetworkNs, StartService};
+use hearth_model::manifest::{Grant, LinkKind, Listen, Manifest, Network};
+use hearth_model::plan::{Bind, BindAccess, Identity, Plan, Ports, SeccompPlan, TcpPlan};
+use hearth_model::protocol::{NetworkNs, StartService, Transport};
 use hearth_model::{Bytes, ServiceId, api};
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
@@ -164,13 +164,49 @@ impl Starter {
                     .collect(),
             },
             empty_network: manifest.network() == Network::None,
+            tcp: tcp(manifest),
+            identity: Identity::OwnRange,
         }
+    }
+}
+
+/// Landlock's half of `[access]`: a routed service binds what it lists, and what the kernel chooses for it.
+/// A bridged one is a host like others. Alone in an empty network it can only talk to itself.
+fn tcp(manifest: &Manifest) -> TcpPlan {
+    let listed = || {
+        let tcp = |port: &&Listen| port.transport == Transport::Tcp;
+        let ports = manifest.listen().iter().filter(tcp);
+        ports.map(|port| port.to_port).chain([0]).collect()
+    };
+    let bind = match (manifest.network(), manifest.link()) {
+        (Network::None, _) | (_, LinkKind::Bridged) => Ports::Any,
+        (Network::Lan | Network::Wan, LinkKind::Routed) => Ports::Only(listed()),
+    };
+    TcpPlan {
+        bind,
+        connect: Ports::Any,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_routed_service_binds_what_it_lists() {
+        let manifest = |access: &str| {
+            let text = format!(
+                "[service]\nname = \"web\"\nversion = \"1\"\nexec = [\"/a\"]\n[resources.memory]\n\
+                 max = \"8 MiB\"\n[resources.pids]\nmax = 4\n[access]\n{access}"
+            );
+            Manifest::parse("m", &text).unwrap()
+        };
+        let listen = "listen = [\"lan tcp 8080 -> 80\", \"lan udp 53 -> 53\"]";
+        let routed = manifest(&format!("network = \"lan\"\n{listen}"));
+        assert_eq!(tcp(&routed).bind, Ports::Only(vec![80, 0]));
+        let bridged = manifest("network = \"lan\"\nlink = \"bridged\"");
+        assert_eq!(tcp(&bridged).bind, Ports::Any);
+    }
 
     #[test]
     fn a_plan_has_what_the_manifest_grants_and_nothing_else() {
