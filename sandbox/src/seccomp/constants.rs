@@ -24,6 +24,10 @@ const NAMES: &[(&str, u32)] = &[
     ("SOCK_TYPE_MASK", 0xf),
     ("SOCK_STREAM", 1),
     ("SOCK_DGRAM", 2),
+    // linux/in.h; the first is the family's own choice
+    ("IPPROTO_IP", 0),
+    ("IPPROTO_TCP", 6),
+    ("IPPROTO_UDP", 17),
     // linux/net.h: the first argument of socketcall(2)
     ("SYS_LISTEN", 4),
     ("SYS_ACCEPT", 5),
