@@ -1,0 +1,33 @@
+//! Numbers of calls that the two word sizes name differently (asm/unistd_32.h, asm/unistd_64.h).
+
+use libc::c_long;
+
+#[cfg(target_arch = "x86")]
+mod of_word {
+    use super::c_long;
+    pub const SET_RES_UID: c_long = libc::SYS_setresuid32;
+    pub const SET_RES_GID: c_long = libc::SYS_setresgid32;
+    pub const SET_GROUPS: c_long = libc::SYS_setgroups32;
+    pub const SET_FS_UID: c_long = libc::SYS_setfsuid32;
+    pub const CLOCK_SETTIME: c_long = 404; // clock_settime64
+    pub const CLOCK_ADJTIME: c_long = 405; // clock_adjtime64
+    pub const SEM_GET: c_long = 393;
+    pub const SHM_GET: c_long = 395;
+    pub const MSG_GET: c_long = 399;
+}
+
+#[cfg(target_arch = "x86_64")]
+mod of_word {
+    use super::c_long;
+    pub const SET_RES_UID: c_long = libc::SYS_setresuid;
+    pub const SET_RES_GID: c_long = libc::SYS_setresgid;
+    pub const SET_GROUPS: c_long = libc::SYS_setgroups;
+    pub const SET_FS_UID: c_long = libc::SYS_setfsuid;
+    pub const CLOCK_SETTIME: c_long = libc::SYS_clock_settime;
+    pub const CLOCK_ADJTIME: c_long = libc::SYS_clock_adjtime;
+    pub const SEM_GET: c_long = libc::SYS_semget;
+    pub const SHM_GET: c_long = libc::SYS_shmget;
+    pub const MSG_GET: c_long = libc::SYS_msgget;
+}
+
+pub use of_word::*;
