@@ -19,14 +19,28 @@ fn check(result: libc::c_long) -> io::Result<()> {
 /// # Errors
 /// As mount(2): EINVAL where the file system is damaged or is another one.
 pub fn mount(source: &CStr, target: &CStr, kind: &CStr, flags: libc::c_ulong) -> io::Result<()> {
-    // SAFETY: three live C strings; no options are given.
+    mount_with(source, target, kind, flags, c"")
+}
+
+/// mount(2) with options of the file system's own.
+///
+/// # Errors
+/// As mount(2): EINVAL where the file system is damaged, is another one or lacks an option.
+pub fn mount_with(
+    source: &CStr,
+    target: &CStr,
+    kind: &CStr,
+    flags: libc::c_ulong,
+    options: &CStr,
+) -> io::Result<()> {
+    // SAFETY: four live C strings.
     let result = unsafe {
         libc::mount(
             source.as_ptr(),
             target.as_ptr(),
             kind.as_ptr(),
             flags,
-            std::ptr::null(),
+            options.as_ptr().cast(),
         )
     };
     check(libc::c_long::from(result))

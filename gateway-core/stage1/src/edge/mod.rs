@@ -3,7 +3,7 @@
 use crate::limits::{DISK_LOOK_MS, DISK_WAIT_MS, LIST_MAX, PROGRESS_MS, SHELL_PAUSE_MS};
 use crate::machine::{Slot, Slots, preferred, uevent};
 use crate::sys;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -146,15 +146,27 @@ fn mount_data() {
     let flags = libc::MS_NODEV | libc::MS_NOSUID;
     let mounted = match partition(DATA) {
         None => Err("no such partition".to_owned()),
-        Some(device) => {
-            sys::mount(&device, c"/newroot/data", c"ext4", flags).map_err(|e| e.to_string())
-        }
+        Some(device) => mount_ext4(&device, flags),
     };
     if let Err(reason) = mounted {
         say!("data: {reason}; going on without: nothing that is changed now survives a reboot");
         if let Err(e) = sys::mount(c"tmpfs", c"/newroot/data", c"tmpfs", flags) {
             say!("data: {e}");
         }
+    }
+}
+
+/// With quotas, one for each service. A partition that an older image made has none: it is mounted all
+/// the same, for the household's sake; the manager then refuses to start services and says what to do.
+fn mount_ext4(device: &CStr, flags: libc::c_ulong) -> Result<(), String> {
+    let place = c"/newroot/data";
+    match sys::mount_with(device, place, c"ext4", flags, c"prjquota") {
+        Err(e) if e.raw_os_error() == Some(libc::EINVAL) => {
+            sys::mount(device, place, c"ext4", flags).map_err(|e| e.to_string())?;
+            say!("data: mounted without quotas, which it lacks");
+            Ok(())
+        }
+        other => other.map_err(|e| e.to_string()),
     }
 }
 
