@@ -37,8 +37,5 @@ pub const RUN_OPEN_FILES: u32 = 1024;
 /// User and group of a command that `run` starts: not the first user's namespace root.
 pub const RUN_UID: u32 = 1000;
 
-/// The period of `cpu.max`, microseconds (cgroup-v2: the default, 100 ms).
-pub const CPU_PERIOD_US: u32 = 100_000;
-
 /// Tries to get a free loop device: another process may take the one just found.
 pub const LOOP_TRIES: u8 = 8;

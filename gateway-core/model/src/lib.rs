@@ -19,6 +19,8 @@ pub mod units;
 #[cfg(feature = "std")]
 pub mod api;
 #[cfg(feature = "std")]
+pub mod cgroup;
+#[cfg(feature = "std")]
 pub mod gateway;
 #[cfg(feature = "std")]
 pub mod manifest;
@@ -26,4 +28,4 @@ pub mod manifest;
 pub mod plan;
 
 pub use ids::{ServiceId, ServiceName};
-pub use units::{Bytes, MilliCpu, Tick};
+pub use units::{Bytes, BytesPerSec, MilliCpu, PerMille, Tick};

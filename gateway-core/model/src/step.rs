@@ -180,6 +180,7 @@ impl fmt::Display for ErrnoWords {
             38 => "the kernel lacks this system call (ENOSYS)",
             40 => "too many symbolic links (ELOOP)",
             95 => "not supported by this kernel (EOPNOTSUPP)",
+            122 => "quota exceeded (EDQUOT)",
             other => return write!(f, "errno {other}"),
         };
         f.write_str(words)

@@ -76,6 +76,34 @@ impl fmt::Display for MilliCpu {
     }
 }
 
+/// A share of a disk's time: 1000 is all of it.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct PerMille(pub u32);
+
+impl fmt::Display for PerMille {
+    /// Percent.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        MilliCpu(self.0).fmt(f)
+    }
+}
+
+/// A rate of input or output, bytes a second.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct BytesPerSec(pub u64);
+
+impl fmt::Display for BytesPerSec {
+    /// As [`Bytes`], a second: `8 MiB/s`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/s", Bytes(self.0))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,6 +115,8 @@ mod tests {
         assert_eq!(std::format!("{}", Bytes::mib(1536)), "1.5 GiB");
         assert_eq!(std::format!("{}", MilliCpu(1000)), "100 %");
         assert_eq!(std::format!("{}", MilliCpu(125)), "12.5 %");
+        assert_eq!(std::format!("{}", PerMille(5)), "0.5 %");
+        assert_eq!(std::format!("{}", BytesPerSec(8 << 20)), "8 MiB/s");
     }
 
     #[test]

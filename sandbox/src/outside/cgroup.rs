@@ -1,13 +1,12 @@
 //! A control group with limits (cgroup v2), each written and read back. On the gateway the manager does
-//! this; here it is for `run`.
+//! this; here it is for `run`. What is written is decided in `hearth_model::cgroup` for both.
 
+use hearth_model::cgroup::{self, Need, Setting};
 use hearth_model::{Bytes, MilliCpu};
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-
-use crate::limits::{CPU_PERIOD_US, PAGE};
 
 /// What a command may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,23 +17,6 @@ pub struct Limits {
     pub cpu: Option<MilliCpu>,
     /// `pids.max`.
     pub pids: u32,
-}
-
-/// One file of a control group, what it gets, and who provides it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Setting {
-    /// File name.
-    pub file: &'static str,
-    /// What is written, and read back.
-    pub value: String,
-    /// Controller that must be there.
-    pub controller: &'static str,
-}
-
-impl fmt::Display for Setting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} = {}", self.file, self.value)
-    }
 }
 
 /// Why there is no such group.
@@ -88,23 +70,17 @@ impl Limits {
     /// The files that make these limits.
     #[must_use]
     pub fn settings(&self) -> Vec<Setting> {
-        let setting = |file, value, controller| Setting {
-            file,
-            value,
-            controller,
+        let limits = cgroup::Limits {
+            cpu_max: self.cpu,
+            ..cgroup::Limits::only(self.memory, self.pids)
         };
-        // The kernel rounds down to pages; what is read back must be what was written.
-        let memory = self.memory.0 / PAGE * PAGE;
-        let mut list = vec![
-            setting("memory.max", memory.to_string(), "memory"),
-            setting("memory.oom.group", "1".into(), "memory"),
-            setting("pids.max", self.pids.to_string(), "pids"),
-        ];
-        if let Some(MilliCpu(share)) = self.cpu {
-            let quota = u64::from(share) * u64::from(CPU_PERIOD_US) / 1000;
-            let value = format!("{quota} {CPU_PERIOD_US}");
-            list.push(setting("cpu.max", value, "cpu"));
-        }
+        let mut list = limits.settings(None);
+        // The group is new and nothing is guaranteed to a command: only what was asked for is needed.
+        list.retain(|setting| match setting.key {
+            "resources.memory.max" | "resources.pids.max" => true,
+            "resources.cpu.max" => self.cpu.is_some(),
+            _ => false,
+        });
         list
     }
 }
@@ -151,10 +127,15 @@ impl Group {
         let folder = parent.join(name);
         fs::create_dir(&folder).map_err(file(&folder))?;
         let group = Group { folder };
-        for setting in settings {
-            group.set(setting)?;
+        let names = fs::read_dir(&group.folder).map_err(file(&group.folder))?;
+        let names = names.flatten().map(|entry| entry.file_name());
+        let names: Vec<String> = names.filter_map(|name| name.into_string().ok()).collect();
+        let huge = cgroup::no_huge_pages(names.iter().map(String::as_str));
+        for setting in settings.into_iter().chain(huge) {
+            if setting.need == Need::Always || names.contains(&setting.file) {
+                group.set(setting)?;
+            }
         }
-        group.forbid_swap()?;
         Ok(group)
     }
 
@@ -167,26 +148,14 @@ impl Group {
     }
 
     fn set(&self, setting: Setting) -> Result<(), CgroupError> {
-        let path = self.folder.join(setting.file);
+        let path = self.folder.join(&setting.file);
         fs::write(&path, &setting.value).map_err(file(&path))?;
         let found = fs::read_to_string(&path).map_err(file(&path))?;
-        if found.trim_end() == setting.value {
+        if setting.is_kept(&found) {
             return Ok(());
         }
         let found = found.trim_end().to_owned();
         Err(CgroupError::ReadBack { setting, found })
-    }
-
-    /// A kernel without swap accounting has no such file, and then no swap is counted.
-    fn forbid_swap(&self) -> Result<(), CgroupError> {
-        if !self.folder.join("memory.swap.max").exists() {
-            return Ok(());
-        }
-        self.set(Setting {
-            file: "memory.swap.max",
-            value: "0".into(),
-            controller: "memory",
-        })
     }
 }
 
@@ -199,7 +168,10 @@ fn file(path: &Path) -> impl FnOnce(io::Error) -> CgroupError {
 fn enable(parent: &Path, settings: &[Setting]) -> Result<(), CgroupError> {
     let path = parent.join("cgroup.controllers");
     let offered = fs::read_to_string(&path).map_err(file(&path))?;
-    for setting in settings {
+    for setting in settings
+        .iter()
+        .filter(|setting| setting.need == Need::Always)
+    {
         let controller = setting.controller;
         if !offered.split_whitespace().any(|name| name == controller) {
             return Err(CgroupError::NoController {
@@ -236,9 +208,11 @@ mod tests {
             text,
             [
                 "memory.max = 9998336", // whole pages
+                "memory.high = max",
+                "memory.swap.max = 0",
                 "memory.oom.group = 1",
-                "pids.max = 16",
                 "cpu.max = 25000 100000",
+                "pids.max = 16",
             ]
         );
     }
@@ -263,7 +237,8 @@ mod tests {
         };
         std::os::unix::fs::symlink("/dev/null", root.path().join("pids.max")).unwrap();
         // when a limit is set
-        let setting = LIMITS.settings().remove(2);
+        let mut settings = LIMITS.settings().into_iter();
+        let setting = settings.find(|setting| setting.file == "pids.max").unwrap();
         let error = group.set(setting).unwrap_err();
         // then the read-back finds it
         assert!(matches!(error, CgroupError::ReadBack { .. }), "{error}");

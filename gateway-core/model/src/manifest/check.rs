@@ -1,14 +1,13 @@
 //! `RawManifest` → `Manifest`: every value read, every rule between values checked, every fault kept.
 
-use super::checked::{Access, Health, Manifest, Resources, Service};
+use super::checked::{Access, Health, Manifest, Service};
 use super::fault::{Faults, shown};
-use super::raw::{At, RawManifest, Section};
+use super::raw::{RawManifest, Section};
 use super::{
-    CPU_MAX_MIN, ExtraSyscall, LIST_MAX, LinkKind, Listen, MEMORY_MAX_MIN, ManifestErrors, Network,
-    PIDS_MAX_MAX, STOP_GRACE_DEFAULT_MS, USER_DEFAULT, placeholder, value,
+    ExtraSyscall, LIST_MAX, LinkKind, Listen, ManifestErrors, Network, STOP_GRACE_DEFAULT_MS,
+    USER_DEFAULT, placeholder, resources, value,
 };
 use crate::protocol::RestartPolicy;
-use crate::units::{Bytes, MilliCpu};
 use toml::de::DeValue;
 
 /// The whole check: see [`RawManifest::check`].
@@ -19,7 +18,7 @@ pub(super) fn check(raw: RawManifest<'_>) -> Result<Manifest, ManifestErrors> {
     // The network decides what a placeholder may be, so [access] is read first.
     let access = access(file.section(all, "access"), all);
     let service = service(file.section(all, "service"), access.network, all);
-    let resources = resources(file.section(all, "resources"), all);
+    let resources = resources::check(file.section(all, "resources"), all);
     let health = health(file.section(all, "health"), all);
     let (policies, extra_syscalls) = sandbox(file.section(all, "sandbox"), all);
     file.finish(all);
@@ -128,71 +127,6 @@ fn env(table: Section<'_>, network: Network, faults: &mut Faults) -> Vec<(String
         }
     }
     good
-}
-
-fn resources(mut table: Section<'_>, faults: &mut Faults) -> Option<Resources> {
-    let mut memory = table.section(faults, "memory");
-    let memory_reserve = memory.optional(faults, "reserve", value::size);
-    let memory_max = memory.required(faults, "max", "\"64 MiB\"", value::size);
-    if let Some((Bytes(max), at)) = &memory_max
-        && *max < MEMORY_MAX_MIN
-    {
-        let text = format!(
-            "{} is too little; at least {}",
-            Bytes(*max),
-            Bytes(MEMORY_MAX_MIN)
-        );
-        faults.say(at, &memory.key("max"), &text);
-    }
-    reserve_within(
-        &memory,
-        memory_reserve.as_ref(),
-        memory_max.as_ref(),
-        faults,
-    );
-    memory.finish(faults);
-
-    let mut cpu = table.section(faults, "cpu");
-    let cpu_reserve = cpu.optional(faults, "reserve", value::share);
-    let cpu_max = cpu.optional(faults, "max", value::share);
-    if let Some((MilliCpu(max), at)) = &cpu_max
-        && *max < CPU_MAX_MIN
-    {
-        let text = format!(
-            "{} is too little; at least {}",
-            MilliCpu(*max),
-            MilliCpu(CPU_MAX_MIN)
-        );
-        faults.say(at, &cpu.key("max"), &text);
-    }
-    reserve_within(&cpu, cpu_reserve.as_ref(), cpu_max.as_ref(), faults);
-    cpu.finish(faults);
-
-    let mut pids = table.section(faults, "pids");
-    let pids_max = pids.required(faults, "max", "16", |v| value::number(v, 1, PIDS_MAX_MAX));
-    pids.finish(faults);
-    table.finish(faults);
-    Some(Resources {
-        memory_reserve: memory_reserve.map_or(Bytes(0), |(reserve, _)| reserve),
-        memory_max: memory_max?.0,
-        cpu_reserve: cpu_reserve.map_or(MilliCpu(0), |(reserve, _)| reserve),
-        cpu_max: cpu_max.map(|(max, _)| max),
-        pids_max: pids_max?.0,
-    })
-}
-
-fn reserve_within<T: PartialOrd + core::fmt::Display>(
-    table: &Section<'_>,
-    reserve: Option<&At<T>>,
-    max: Option<&At<T>>,
-    faults: &mut Faults,
-) {
-    if let (Some((reserve, at)), Some((max, _))) = (reserve, max)
-        && reserve > max
-    {
-        let text = format!("{reserve} is more than max, {max}; lower reserve or raise max");
-        faults.say(at, &table.key("reserve"), &text);
-    }
 }
 
 fn access(mut table: Section<'_>, faults: &mut Faults) -> Access {

@@ -1,9 +1,13 @@
 //! The checked manifest and what can be asked of it. Only `check` makes one.
 
-use super::{ExtraSyscall, Grant, LinkKind, Listen, ManifestErrors, Network, RawManifest};
+use super::{
+    ExtraSyscall, Grant, LinkKind, Listen, ManifestErrors, Network, RawManifest,
+    STORAGE_BYTES_PER_FILE,
+};
 use crate::ServiceName;
+use crate::cgroup::Limits;
 use crate::protocol::{RestartPolicy, RestartWhen};
-use crate::units::{Bytes, MilliCpu};
+use crate::units::{Bytes, MilliCpu, PerMille};
 
 /// A manifest without a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,11 +34,10 @@ pub(super) struct Service {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Resources {
-    pub(super) memory_reserve: Bytes,
-    pub(super) memory_max: Bytes,
-    pub(super) cpu_reserve: MilliCpu,
-    pub(super) cpu_max: Option<MilliCpu>,
-    pub(super) pids_max: u32,
+    pub(super) group: Limits,
+    pub(super) pids_reserve: u32,
+    pub(super) storage_reserve: Bytes,
+    pub(super) storage_max: Bytes,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,30 +104,61 @@ impl Manifest {
     pub fn autostart(&self) -> bool {
         self.service.autostart
     }
+    /// `resources.cpu`, `.memory`, `.io` and `.pids.max`: what the kernel's control groups enforce.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.resources.group
+    }
     /// `resources.memory.reserve`
     #[must_use]
     pub fn memory_reserve(&self) -> Bytes {
-        self.resources.memory_reserve
+        self.limits().memory_reserve
     }
     /// `resources.memory.max`
     #[must_use]
     pub fn memory_max(&self) -> Bytes {
-        self.resources.memory_max
+        self.limits().memory_max
     }
     /// `resources.cpu.reserve`
     #[must_use]
     pub fn cpu_reserve(&self) -> MilliCpu {
-        self.resources.cpu_reserve
+        self.limits().cpu_reserve
     }
     /// `resources.cpu.max`; `None`: no limit.
     #[must_use]
     pub fn cpu_max(&self) -> Option<MilliCpu> {
-        self.resources.cpu_max
+        self.limits().cpu_max
+    }
+    /// `resources.io.reserve`
+    #[must_use]
+    pub fn io_reserve(&self) -> PerMille {
+        self.limits().io_reserve
+    }
+    /// `resources.pids.reserve`
+    #[must_use]
+    pub fn pids_reserve(&self) -> u32 {
+        self.resources.pids_reserve
     }
     /// `resources.pids.max`
     #[must_use]
     pub fn pids_max(&self) -> u32 {
-        self.resources.pids_max
+        self.limits().pids_max
+    }
+    /// `resources.storage.reserve`
+    #[must_use]
+    pub fn storage_reserve(&self) -> Bytes {
+        self.resources.storage_reserve
+    }
+    /// `resources.storage.max`
+    #[must_use]
+    pub fn storage_max(&self) -> Bytes {
+        self.resources.storage_max
+    }
+    /// Files and folders that its data may have, by `resources.storage.max`.
+    #[must_use]
+    pub fn files_max(&self) -> u64 {
+        const FILES_MIN: u64 = 16;
+        (self.storage_max().0 / STORAGE_BYTES_PER_FILE).max(FILES_MIN)
     }
     /// `access.network`
     #[must_use]

@@ -13,6 +13,7 @@ mod checked;
 mod fault;
 mod placeholder;
 mod raw;
+mod resources;
 mod value;
 
 pub use checked::Manifest;
@@ -20,6 +21,7 @@ pub use fault::{ManifestErrors, nearest};
 pub use raw::RawManifest;
 
 use crate::protocol::{Transport, Zone};
+use crate::units::Bytes;
 use core::fmt;
 
 /// Largest manifest that is read, bytes: a hundred times the longest known one.
@@ -47,6 +49,26 @@ pub const CPU_MAX_MIN: u32 = 10;
 
 /// Largest share of processor time a manifest can name, thousandths of a core: 64 cores.
 pub const CPU_MAX_MAX: u32 = 64_000;
+
+/// Highest number of a core that `resources.cpu.cores` can name: those of 64.
+pub const CORE_MAX: u32 = 63;
+
+/// Largest share that a manifest can name of the disk's time, thousandths: all of it.
+pub const IO_SHARE_MAX: u32 = 1000;
+
+/// Smallest `resources.io.max`, bytes a second: below it not even a program is read from its image.
+pub const IO_MAX_MIN: u64 = 64 * 1024;
+
+/// Smallest `resources.storage.max`, bytes: a folder, a file and some blocks.
+pub const STORAGE_MAX_MIN: u64 = 64 * 1024;
+
+/// `resources.storage.max` of a manifest that names none: settings and a small database. Eight such
+/// services fill the data partition of QEMU's disk, hundreds that of a household's.
+pub const STORAGE_MAX_DEFAULT: Bytes = Bytes::mib(64);
+
+/// Bytes of `resources.storage.max` for each file or folder (inode) that it allows, as mke2fs(8) makes
+/// one for each 16 KiB of a disk: many empty files fill a disk too.
+pub const STORAGE_BYTES_PER_FILE: u64 = 16 * 1024;
 
 /// Largest `resources.pids.max`; a 32-bit kernel has 32768 process ids for everyone.
 pub const PIDS_MAX_MAX: u32 = 4096;

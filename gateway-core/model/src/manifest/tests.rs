@@ -1,8 +1,9 @@
 use super::*;
 use crate::ServiceId;
+use crate::cgroup::Cores;
 use crate::gateway::GatewayConfig;
 use crate::protocol::RestartWhen;
-use crate::units::{Bytes, MilliCpu};
+use crate::units::{Bytes, BytesPerSec, MilliCpu, PerMille};
 use proptest::prelude::*;
 
 const GATEWAY: &str = include_str!("../../../../board/common/gateway.toml");
@@ -56,7 +57,17 @@ fn the_documented_example_means_what_its_comments_say() {
         (manifest.cpu_reserve(), manifest.cpu_max()),
         (MilliCpu(50), Some(MilliCpu(1000)))
     );
-    assert_eq!(manifest.pids_max(), 16);
+    assert_eq!(manifest.limits().cores, None);
+    assert_eq!(
+        (manifest.io_reserve(), manifest.limits().io_max),
+        (PerMille(50), Some(BytesPerSec(8 << 20)))
+    );
+    assert_eq!(
+        (manifest.storage_reserve(), manifest.storage_max()),
+        (Bytes::mib(8), Bytes::mib(32))
+    );
+    assert_eq!(manifest.files_max(), 2048);
+    assert_eq!((manifest.pids_reserve(), manifest.pids_max()), (2, 16));
     assert_eq!(
         (manifest.network(), manifest.link()),
         (Network::Lan, LinkKind::Routed)
@@ -84,7 +95,19 @@ fn what_is_left_out_has_its_documented_default() {
         (manifest.memory_reserve(), manifest.cpu_reserve()),
         (Bytes(0), MilliCpu(0))
     );
-    assert_eq!(manifest.cpu_max(), None);
+    assert_eq!(
+        (manifest.io_reserve(), manifest.pids_reserve()),
+        (PerMille(0), 0)
+    );
+    assert_eq!(
+        (manifest.storage_reserve(), manifest.storage_max()),
+        (Bytes(0), STORAGE_MAX_DEFAULT)
+    );
+    let limits = manifest.limits();
+    assert_eq!(
+        (limits.cpu_max, limits.io_max, limits.cores),
+        (None, None, None)
+    );
     assert_eq!(
         (manifest.network(), manifest.link()),
         (Network::None, LinkKind::Routed)
@@ -131,7 +154,7 @@ restart = "always"
         "m.toml:8: resources.memory.reserve: 96 MiB is more than max, 64 MiB; lower reserve or \
          raise max",
         "m.toml:11: resources.cpu.reserve: \"5\" is no share of a core; write for example \"5 %\" \
-         or \"12.5 %\" (of one core)",
+         or \"12.5 %\" (of a core)",
         "m.toml:13: resources.pids.max: 0 is out of range; use 1 to 4096",
         "m.toml:15: access.network: unknown word \"lann\"; did you mean \"lan\"?",
         "m.toml:16: access.listen[0]: port \"99999\" is out of range; use 1 to 65535",
@@ -218,8 +241,8 @@ fn each_single_fault_is_found() {
             "service.exec: this string is no list",
         ),
         ("[\"/bin/web\"]", "[\"/bin/../web\"]", "without \"..\""),
-        ("\"8 MiB\"", "\"8 MB\"", "\"MB\" is no unit of memory"),
-        ("\"8 MiB\"", "\"many\"", "no unit of memory"),
+        ("\"8 MiB\"", "\"8 MB\"", "\"MB\" is no unit of bytes"),
+        ("\"8 MiB\"", "\"many\"", "no unit of bytes"),
         ("\"8 MiB\"", "\"99999999999 GiB\"", "is more than 1024 GiB"),
         ("\"8 MiB\"", "4096", "4 KiB is too little"),
         ("\"8 MiB\"", "true", "needs a text in quotes"),
@@ -232,6 +255,41 @@ fn each_single_fault_is_found() {
             "max = 4",
             "max = 4\n[resources.cpu]\nreserve = \"2 %\"\nmax = \"1 %\"",
             "more than max",
+        ),
+        (
+            "max = 4",
+            "max = 4\nreserve = 5",
+            "resources.pids.reserve: 5 is more than max, 4",
+        ),
+        (
+            "max = 4",
+            "max = 4\n[resources.cpu]\ncores = [0, 64]",
+            "resources.cpu.cores[1]: 64 is out of range; use 0 to 63",
+        ),
+        (
+            "max = 4",
+            "max = 4\n[resources.io]\nreserve = \"101 %\"",
+            "resources.io.reserve: is more than 100 %",
+        ),
+        (
+            "max = 4",
+            "max = 4\n[resources.io]\nmax = \"8 MiB\"",
+            "resources.io.max: \"8 MiB\" is no rate; write for example \"8 MiB/s\"",
+        ),
+        (
+            "max = 4",
+            "max = 4\n[resources.io]\nmax = \"1 B/s\"",
+            "resources.io.max: 1 B/s is too little; at least 64 KiB/s",
+        ),
+        (
+            "max = 4",
+            "max = 4\n[resources.storage]\nmax = \"4 KiB\"",
+            "resources.storage.max: 4 KiB is too little; at least 64 KiB",
+        ),
+        (
+            "max = 4",
+            "max = 4\n[resources.storage]\nreserve = \"65 MiB\"",
+            "resources.storage.reserve: 65 MiB is more than max, 64 MiB",
         ),
         (
             "max = 4",
@@ -332,6 +390,13 @@ fn amounts_may_be_written_in_each_documented_way() {
             Bytes(bytes)
         );
     }
+}
+
+#[test]
+fn cores_are_a_set() {
+    let text = format!("{SMALLEST}[resources.cpu]\ncores = [2, 0, 2]\n");
+    let manifest = Manifest::parse("m.toml", &text).unwrap();
+    assert_eq!(manifest.limits().cores, Some(Cores(0b101)));
 }
 
 #[test]

@@ -3,10 +3,11 @@
 
 use super::fault::{hint, shown};
 use super::{
-    CPU_MAX_MAX, Grant, LinkKind, Listen, MEMORY_MAX_MAX, Network, STOP_GRACE_MAX_MS, TEXT_MAX,
+    CPU_MAX_MAX, Grant, IO_SHARE_MAX, LinkKind, Listen, MEMORY_MAX_MAX, Network, STOP_GRACE_MAX_MS,
+    TEXT_MAX,
 };
 use crate::protocol::{RestartWhen, Transport, Zone};
-use crate::units::{Bytes, MilliCpu};
+use crate::units::{Bytes, BytesPerSec, MilliCpu, PerMille};
 use crate::{ServiceName, ids::IdError};
 use toml::de::DeValue;
 
@@ -78,7 +79,8 @@ pub(super) fn number(value: Value<'_, '_>, min: u32, max: u32) -> Result<u32, St
     }
 }
 
-/// An amount of memory: `"16 MiB"`, `"64KiB"`, `"1 GiB"`, `"1048576"`, or a plain number of bytes.
+/// An amount of memory or storage: `"16 MiB"`, `"64KiB"`, `"1 GiB"`, `"1048576"`, or a plain number of
+/// bytes.
 pub(super) fn size(value: Value<'_, '_>) -> Result<Bytes, String> {
     const EXAMPLES: &str =
         "write for example \"16 MiB\", \"512 KiB\", \"1 GiB\" or a number of bytes";
@@ -86,17 +88,32 @@ pub(super) fn size(value: Value<'_, '_>) -> Result<Bytes, String> {
         Some(integer) if integer.radix() == 10 => integer.as_str(),
         Some(_) | None => text(value).map_err(|why| format!("{why}; {EXAMPLES}"))?,
     };
-    let (digits, unit) = split_unit(digits);
+    bytes(digits, EXAMPLES)
+}
+
+/// A rate of input or output: `"8 MiB/s"`, `"512 KiB/s"`.
+pub(super) fn rate(value: Value<'_, '_>) -> Result<BytesPerSec, String> {
+    const EXAMPLES: &str = "write for example \"8 MiB/s\" or \"512 KiB/s\"";
+    let whole = text(value).map_err(|why| format!("{why}; {EXAMPLES}"))?;
+    let amount = whole
+        .strip_suffix("/s")
+        .ok_or_else(|| format!("{} is no rate; {EXAMPLES}", shown(whole)))?;
+    bytes(amount.trim_end(), EXAMPLES).map(|Bytes(bytes)| BytesPerSec(bytes))
+}
+
+/// Digits and a unit of bytes.
+fn bytes(text: &str, examples: &str) -> Result<Bytes, String> {
+    let (digits, unit) = split_unit(text);
     let factor: u64 = match unit {
         "" | "B" => 1,
         "KiB" => 1 << 10,
         "MiB" => 1 << 20,
         "GiB" => 1 << 30,
-        other => return Err(format!("{} is no unit of memory; {EXAMPLES}", shown(other))),
+        other => return Err(format!("{} is no unit of bytes; {examples}", shown(other))),
     };
     let number: u64 = digits
         .parse()
-        .map_err(|_| format!("{} is no amount of memory; {EXAMPLES}", shown(digits)))?;
+        .map_err(|_| format!("{} is no amount of bytes; {examples}", shown(digits)))?;
     match number.checked_mul(factor) {
         Some(bytes) if bytes <= MEMORY_MAX_MAX => Ok(Bytes(bytes)),
         Some(_) | None => Err(format!("is more than {}; lower it", Bytes(MEMORY_MAX_MAX))),
@@ -105,9 +122,19 @@ pub(super) fn size(value: Value<'_, '_>) -> Result<Bytes, String> {
 
 /// A share of one core: `"5 %"`, `"12.5%"`, `"200 %"`.
 pub(super) fn share(value: Value<'_, '_>) -> Result<MilliCpu, String> {
-    const EXAMPLES: &str = "write for example \"5 %\" or \"12.5 %\" (of one core)";
-    let whole = text(value).map_err(|why| format!("{why}; {EXAMPLES}"))?;
-    let wrong = || format!("{} is no share of a core; {EXAMPLES}", shown(whole));
+    thousandths(value, "a core", CPU_MAX_MAX).map(MilliCpu)
+}
+
+/// A share of the disk's time: `"5 %"`; at most all of it.
+pub(super) fn disk_share(value: Value<'_, '_>) -> Result<PerMille, String> {
+    thousandths(value, "the disk's time", IO_SHARE_MAX).map(PerMille)
+}
+
+/// A percentage with at most one decimal place, in thousandths.
+fn thousandths(value: Value<'_, '_>, of: &str, max: u32) -> Result<u32, String> {
+    let examples = format!("write for example \"5 %\" or \"12.5 %\" (of {of})");
+    let whole = text(value).map_err(|why| format!("{why}; {examples}"))?;
+    let wrong = || format!("{} is no share of {of}; {examples}", shown(whole));
     let (digits, unit) = split_unit(whole);
     if unit != "%" {
         return Err(wrong());
@@ -123,8 +150,8 @@ pub(super) fn share(value: Value<'_, '_>) -> Result<MilliCpu, String> {
         .checked_mul(10)
         .and_then(|milli| milli.checked_add(tenths))
     {
-        Some(milli) if milli <= CPU_MAX_MAX => Ok(MilliCpu(milli)),
-        Some(_) | None => Err(format!("is more than {}; lower it", MilliCpu(CPU_MAX_MAX))),
+        Some(milli) if milli <= max => Ok(milli),
+        Some(_) | None => Err(format!("is more than {}; lower it", PerMille(max))),
     }
 }
 
