@@ -172,11 +172,13 @@ fn budget(lines: &[BudgetLine]) -> String {
     table(&rows)
 }
 
-/// An amount of a budget line's resource: percent of a core for `cpu`, bytes for `memory`.
+/// An amount of a budget line's resource: percent of a core for `cpu` and of the disk's time for `io`,
+/// a number for `pids`, bytes for the others.
 #[must_use]
 pub fn share(resource: &str, value: u64) -> String {
     match resource {
-        "cpu" => MilliCpu(u32::try_from(value).unwrap_or(u32::MAX)).to_string(),
+        "pids" => value.to_string(),
+        "cpu" | "io" => MilliCpu(u32::try_from(value).unwrap_or(u32::MAX)).to_string(),
         _ => amount(value),
     }
 }

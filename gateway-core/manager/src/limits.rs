@@ -54,19 +54,28 @@ pub const HEADERS_MAX: usize = 32;
 /// Requests that wait for the loop.
 pub const REQUESTS_MAX: usize = 64;
 
+// --- what services never get, beside gateway.toml's [reserve] ---
+
+/// Share of the disk's time that is the system's, thousandths.
+pub const IO_SYSTEM: u32 = 200;
+
+/// `io.bfq.weight` of all services together, beside the 100 that the system's group has: four to one,
+/// as [`IO_SYSTEM`] says.
+pub const SERVICES_IO_WEIGHT: &str = "400";
+
+/// Room on the data partition that is the system's, bytes: state, packages in the middle of an update.
+pub const STORAGE_SYSTEM: u64 = 64 * 1024 * 1024;
+
+/// Processes and threads that are the system's; a booted gateway has about 100.
+pub const PIDS_SYSTEM: u32 = 2048;
+
+/// Processes and threads there can be where the kernel does not say (`pid_max`, proc(5)).
+pub const PIDS_DEFAULT: u32 = 32_768;
+
 // --- starting a service ---
 
 /// Tries to get a free loop device: another process may take each one first.
 pub const LOOP_TRIES: usize = 8;
-
-/// Page size of i386 and x86_64, bytes: the kernel rounds memory limits down to whole pages.
-pub const PAGE: u64 = 4096;
-
-/// Period of `cpu.max`, microseconds: the kernel's own default.
-pub const CPU_PERIOD_USEC: u64 = 100_000;
-
-/// Largest `cpu.weight` (cgroup v2).
-pub const CPU_WEIGHT_MAX: u32 = 10_000;
 
 /// Share of `memory.max` that each private temporary file system may fill: one part in this many.
 /// Its pages are charged to the service.

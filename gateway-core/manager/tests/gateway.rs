@@ -142,7 +142,9 @@ fn what_can_not_be_made_fails_the_start_by_name_and_harms_no_other() {
     let (_, nopids) = json(&gateway, "GET", "/v1/services/nopids");
     let message = nopids["message"].as_str().unwrap();
     assert!(
-        message.starts_with("could not apply the limit pids.max = 8: no such file"),
+        message.starts_with(
+            "could not apply the limit pids.max = 8 (resources.pids.max): no such file"
+        ),
         "{message}"
     );
     assert_eq!(

@@ -57,6 +57,10 @@ pub struct Service {
     pub cpu_usec: Option<u64>,
     /// The kernel killed it for memory this often (`memory.events` `oom_kill`).
     pub oom_kills: Option<u64>,
+    /// What its data takes, bytes; `None` where no quota counts it (a system unit, data in memory).
+    pub storage_bytes: Option<u64>,
+    /// Hard limit of its data, bytes (`resources.storage.max`).
+    pub storage_max_bytes: Option<u64>,
     /// Its address, where it has one.
     pub address: Option<String>,
     /// Ports of the gateway that are its own, `lan tcp 8080 -> 80`.
@@ -86,7 +90,7 @@ pub struct Status {
     pub lan: String,
     /// URL of the household's console, from the home.
     pub console_url: String,
-    /// Memory and processor: what the machine has and what is promised.
+    /// Each resource: what the machine has and what is promised.
     pub budget: Vec<BudgetLine>,
     /// NAT table and packets; `None` while netpath does not answer.
     pub nat: Option<NatJson>,
@@ -110,7 +114,8 @@ pub struct WanJson {
 /// One resource of the admission budget.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BudgetLine {
-    /// `memory` (bytes) or `cpu` (thousandths of a core).
+    /// `memory` and `storage` (bytes), `cpu` (thousandths of a core), `io` (thousandths of the disk's
+    /// time) or `pids` (processes and threads).
     pub resource: String,
     /// What the machine has.
     pub total: u64,

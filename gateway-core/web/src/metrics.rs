@@ -87,6 +87,21 @@ fn budget(out: &mut Text, lines: &[BudgetLine]) {
             "budget_cpu_millicores",
             "Processor, thousandths of a core, by who has it",
         ),
+        (
+            "io",
+            "budget_io_permille",
+            "Time of the disk, thousandths, by who has it",
+        ),
+        (
+            "storage",
+            "budget_storage_bytes",
+            "Data partition by who has it",
+        ),
+        (
+            "pids",
+            "budget_pids",
+            "Processes and threads by who has them",
+        ),
     ];
     for (resource, name, help) in families {
         let Some(line) = lines.iter().find(|line| line.resource == resource) else {
@@ -108,7 +123,7 @@ fn budget(out: &mut Text, lines: &[BudgetLine]) {
 type Reading = fn(&Service) -> Option<String>;
 
 fn services(out: &mut Text, services: &[Service]) {
-    let families: [(&'static str, &'static str, &'static str, Reading); 7] = [
+    let families: [(&'static str, &'static str, &'static str, Reading); 8] = [
         ("service_up", GAUGE, "1 where it is active", |s| {
             let up = words::state(&s.state) == Some(UnitState::Active);
             Some(u8::from(up).to_string())
@@ -121,6 +136,12 @@ fn services(out: &mut Text, services: &[Service]) {
             COUNTER,
             "Starts by itself since it was asked to start",
             |s| Some(s.restarts.to_string()),
+        ),
+        (
+            "service_storage_bytes",
+            GAUGE,
+            "What its data takes (project quota)",
+            |s| s.storage_bytes.map(|n| n.to_string()),
         ),
         (
             "service_memory_bytes",

@@ -214,12 +214,15 @@ fn memory(service: &Service) -> String {
 
 fn budget(lines: &[BudgetLine]) -> Html {
     Html::new()
-        .markup("<h2>Memory and processor</h2>\n<dl>\n")
+        .markup("<h2>What is promised</h2>\n<dl>\n")
         .each(lines, |line| {
             let share = |value| render::share(&line.resource, value);
             let name = match line.resource.as_str() {
                 "memory" => "Memory",
                 "cpu" => "Processor",
+                "io" => "Disk time",
+                "storage" => "Storage",
+                "pids" => "Processes",
                 other => other,
             };
             let text = format!(

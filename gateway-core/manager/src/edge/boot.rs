@@ -8,7 +8,7 @@ use super::packages::{self, Found, Problem};
 use super::paths::{Paths, could_not, read_text, reason};
 use super::start::Starter;
 use super::store::Store;
-use super::{Core, End, cgroup, host, server};
+use super::{Core, End, cgroup, host, server, storage};
 use crate::limits::{INIT_ANSWER_MS, REQUESTS_MAX, STATE_MAX};
 use crate::machine::register::{Register, Wanted};
 use crate::machine::service::Package;
@@ -44,7 +44,7 @@ async fn start(paths: Paths) -> Result<End, String> {
         .map_err(|e| format!("could not wait for SIGTERM: {}", reason(&e)))?;
     let mut problems = Vec::new();
     let gateway = configuration(&paths, &mut problems)?;
-    let budget = host::budget(&paths, &gateway)?;
+    let mut budget = host::budget(&paths, &gateway)?;
     let mut init = connect_init()?;
     let greeting = greet(&mut init).await?;
 
@@ -72,6 +72,16 @@ async fn start(paths: Paths) -> Result<End, String> {
     }
 
     let logs = Arc::new(Logs::new(paths.at("/run/hearth/logs")));
+    let place = match storage::look(&paths, &data) {
+        Ok((place, size)) => {
+            budget.total.storage = size;
+            Ok(place)
+        }
+        Err(text) => {
+            problems.push(Problem::of_gateway(text.clone()));
+            Err(text)
+        }
+    };
     let mut core = Core {
         machine: Machine::new(budget, table),
         register,
@@ -91,6 +101,7 @@ async fn start(paths: Paths) -> Result<End, String> {
             paths,
             gateway,
             data,
+            place,
         },
     };
     core.log_problems();

@@ -1,82 +1,109 @@
 //! Limits and counters in cgroup v2 (kernel document cgroup-v2). Each limit is written and read back:
-//! one that the kernel does not keep fails the start.
+//! one that the kernel does not keep fails the start. What is written is decided in
+//! `hearth_model::cgroup`.
 
 use super::paths::{could_not, read_text, reason};
-use crate::limits::{CPU_PERIOD_USEC, CPU_WEIGHT_MAX, KERNEL_FILE_MAX, PAGE};
+use crate::limits::{KERNEL_FILE_MAX, SERVICES_IO_WEIGHT};
 use hearth_model::Bytes;
-use hearth_model::manifest::Manifest;
+use hearth_model::cgroup::{Disk, Limits, Need, PAGE, Setting, no_huge_pages};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 
-/// What a limit needs of the kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Need {
-    /// The file must be there.
-    Always,
-    /// Without the file there is nothing to limit (swap accounting).
-    IfThere,
-}
+/// Controllers of which the kernel must have each.
+const CONTROLLERS: &str = "+cpu +memory +pids";
 
-/// One file of a cgroup and what is written to it.
-type Limit = (&'static str, String, Need);
+/// Controllers without which only who asks for what they limit can not start.
+const MORE_CONTROLLERS: [&str; 3] = ["+io", "+cpuset", "+hugetlb"];
 
-/// Every limit of a manifest, in the order in which they are written.
-fn limits(manifest: &Manifest) -> Vec<Limit> {
-    let pages = |bytes: Bytes| (bytes.0 / PAGE * PAGE).to_string();
-    // One unit of weight for each thousandth of a core: where everyone wants everything, each gets
-    // in proportion to what it reserved, and who reserved nothing the least there is.
-    let weight = manifest.cpu_reserve().0.clamp(1, CPU_WEIGHT_MAX);
-    let quota = manifest.cpu_max().map_or_else(
-        || "max".to_owned(),
-        |max| (u64::from(max.0) * CPU_PERIOD_USEC / 1000).to_string(),
-    );
-    vec![
-        ("memory.max", pages(manifest.memory_max()), Need::Always),
-        ("memory.min", pages(manifest.memory_reserve()), Need::Always),
-        ("memory.swap.max", "0".to_owned(), Need::IfThere),
-        ("memory.oom.group", "1".to_owned(), Need::Always),
-        ("cpu.weight", weight.to_string(), Need::Always),
-        (
-            "cpu.max",
-            format!("{quota} {CPU_PERIOD_USEC}"),
-            Need::Always,
-        ),
-        ("pids.max", manifest.pids_max().to_string(), Need::Always),
-    ]
-}
-
-/// Makes a service's cgroup with all of its limits.
+/// Makes a service's cgroup with all of its limits. Where one can not be applied, no cgroup stays.
 ///
 /// # Errors
-/// A sentence that names the first limit the kernel does not keep, and why.
-pub fn make(folder: &Path, manifest: &Manifest) -> Result<(), String> {
+/// A sentence that names the first limit the kernel does not keep, why, and what to do.
+pub fn make(folder: &Path, limits: &Limits, disk: Option<Disk>) -> Result<(), String> {
     fs::create_dir_all(folder).map_err(|e| could_not("make the cgroup", folder, &e))?;
-    for (file, value, need) in limits(manifest) {
-        let path = folder.join(file);
-        if need == Need::IfThere && !path.exists() {
+    apply(folder, limits, disk).inspect_err(|_| {
+        // It may be that of an end that PID 1 is still busy with; the next start tries again.
+        let _ = remove(folder);
+    })
+}
+
+fn apply(folder: &Path, limits: &Limits, disk: Option<Disk>) -> Result<(), String> {
+    let names = fs::read_dir(folder).map_err(|e| could_not("list the cgroup", folder, &e))?;
+    let names = names.flatten().map(|entry| entry.file_name());
+    let names: Vec<String> = names.filter_map(|name| name.into_string().ok()).collect();
+    let huge = no_huge_pages(names.iter().map(String::as_str));
+    for setting in limits.settings(disk).into_iter().chain(huge) {
+        let path = folder.join(&setting.file);
+        if setting.need == Need::IfThere && !path.exists() {
             continue;
         }
-        set(&path, &value).map_err(|why| {
+        set(&path, &setting).map_err(|(why, remedy)| {
             format!(
-                "could not apply the limit {file} = {value}: {why}; the kernel must have this \
-                 cgroup v2 controller and /sys/fs/cgroup/cgroup.subtree_control must name it"
+                "could not apply the limit {setting} ({}): {why}; {remedy}",
+                setting.key
             )
         })?;
     }
     Ok(())
 }
 
-/// Guarantees memory to all services together: a service's `memory.min` counts only within its
-/// parent's.
+/// Writes a setting and reads it back; otherwise why not, and what to do.
+fn set(path: &Path, setting: &Setting) -> Result<(), (String, String)> {
+    let Setting {
+        key, controller, ..
+    } = setting;
+    let change = || format!("change {key} in its manifest");
+    write(path, &setting.value).map_err(|e| {
+        let remedy = if e.kind() == io::ErrorKind::NotFound {
+            format!(
+                "the kernel must have it in its {controller} controller of cgroup v2, and \
+                 /sys/fs/cgroup/cgroup.subtree_control must name that"
+            )
+        } else {
+            change()
+        };
+        (reason(&e), remedy)
+    })?;
+    let kept = read_text(path, KERNEL_FILE_MAX).map_err(|e| (reason(&e), change()))?;
+    if setting.is_kept(&kept) {
+        return Ok(());
+    }
+    let why = format!("the kernel keeps \"{}\" instead", kept.trim());
+    Err((why, change()))
+}
+
+fn write(path: &Path, value: &str) -> io::Result<()> {
+    // Never created: a file that is not there is a controller that is not there. An empty value is a
+    // line, since writing nothing is no call.
+    let value = if value.is_empty() { "\n" } else { value };
+    OpenOptions::new()
+        .write(true)
+        .truncate(true)
+        .open(path)?
+        .write_all(value.as_bytes())
+}
+
+/// Guarantees memory to all services together: a service's `memory.min` and `memory.low` count only
+/// within its parent's.
 ///
 /// # Errors
 /// A sentence.
 pub fn guarantee(folder: &Path, memory: Bytes) -> Result<(), String> {
     let value = memory.0.div_ceil(PAGE).saturating_mul(PAGE).to_string();
-    set(&folder.join("memory.min"), &value).map_err(|why| {
-        format!("could not guarantee {memory} to all services (memory.min = {value}): {why}")
-    })
+    for file in ["memory.min", "memory.low"] {
+        let path = folder.join(file);
+        let kept = write(&path, &value).and_then(|()| read_text(&path, KERNEL_FILE_MAX));
+        let why = match kept {
+            Ok(kept) if kept.trim() == value => continue,
+            Ok(kept) => format!("the kernel keeps \"{}\" instead", kept.trim()),
+            Err(e) => reason(&e),
+        };
+        return Err(format!(
+            "could not guarantee {memory} to all services ({file} = {value}): {why}"
+        ));
+    }
+    Ok(())
 }
 
 /// Makes the cgroup of all services and hands the controllers down to it.
@@ -87,7 +114,17 @@ pub fn make_root(folder: &Path) -> Result<(), String> {
     fs::create_dir_all(folder).map_err(|e| could_not("make the cgroup", folder, &e))?;
     for parent in folder.parent().into_iter().chain([folder]) {
         let file = parent.join("cgroup.subtree_control");
-        write(&file, "+cpu +memory +pids").map_err(|e| could_not("write", &file, &e))?;
+        for controller in MORE_CONTROLLERS {
+            // A kernel without one has no file of it either: whoever needs it then fails by name.
+            if let Err(e) = write(&file, controller) {
+                log::debug!("{}: {controller}: {}", file.display(), reason(&e));
+            }
+        }
+        write(&file, CONTROLLERS).map_err(|e| could_not("write", &file, &e))?;
+    }
+    let weight = folder.join("io.bfq.weight");
+    if weight.exists() {
+        write(&weight, SERVICES_IO_WEIGHT).map_err(|e| could_not("write", &weight, &e))?;
     }
     Ok(())
 }
@@ -101,24 +138,6 @@ pub fn remove(folder: &Path) -> io::Result<()> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }
-}
-
-fn set(path: &Path, value: &str) -> Result<(), String> {
-    write(path, value).map_err(|e| reason(&e))?;
-    let kept = read_text(path, KERNEL_FILE_MAX).map_err(|e| reason(&e))?;
-    match kept.trim() {
-        kept if kept == value => Ok(()),
-        kept => Err(format!("the kernel keeps \"{kept}\" instead")),
-    }
-}
-
-fn write(path: &Path, value: &str) -> io::Result<()> {
-    // Never created: a file that is not there is a controller that is not there.
-    OpenOptions::new()
-        .write(true)
-        .truncate(true)
-        .open(path)?
-        .write_all(value.as_bytes())
 }
 
 /// What a cgroup counts; `None` where it does not exist.
@@ -154,61 +173,71 @@ fn keyed(text: &str, key: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hearth_model::MilliCpu;
 
-    const MANIFEST: &str = "[service]\nname = \"web\"\nversion = \"1\"\nexec = [\"/a\"]\n\
-        [resources.memory]\nreserve = 5000\nmax = \"8 MiB\"\n[resources.cpu]\nreserve = \"5 %\"\n\
-        max = \"20 %\"\n[resources.pids]\nmax = 4\n";
+    fn limits() -> Limits {
+        Limits {
+            memory_reserve: Bytes(5000),
+            cpu_max: Some(MilliCpu(200)),
+            ..Limits::only(Bytes::mib(8), 4)
+        }
+    }
 
     /// A folder with the files of a cgroup.
     fn cgroup() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
-        for (file, _, need) in limits(&Manifest::parse("m", MANIFEST).unwrap()) {
-            if need == Need::Always {
-                fs::write(folder.path().join(file), "max\n").unwrap();
+        for setting in limits().settings(None) {
+            if setting.need == Need::Always {
+                fs::write(folder.path().join(setting.file), "max\n").unwrap();
             }
         }
+        fs::write(folder.path().join("hugetlb.4MB.max"), "max\n").unwrap();
         folder
     }
 
     #[test]
-    fn each_limit_is_what_the_manifest_says() {
+    fn each_limit_is_in_its_file() {
         let folder = cgroup();
-        make(folder.path(), &Manifest::parse("m", MANIFEST).unwrap()).unwrap();
+        make(folder.path(), &limits(), None).unwrap();
         for (file, value) in [
             ("memory.max", "8388608"),
             ("memory.min", "4096"),
+            ("memory.low", "4096"),
             ("memory.oom.group", "1"),
-            ("cpu.weight", "50"),
+            ("cpu.weight", "1"),
             ("cpu.max", "20000 100000"),
             ("pids.max", "4"),
+            ("hugetlb.4MB.max", "0"),
         ] {
-            assert_eq!(
-                fs::read_to_string(folder.path().join(file)).unwrap(),
-                value,
-                "{file}"
-            );
+            let found = fs::read_to_string(folder.path().join(file)).unwrap();
+            assert_eq!(found, value, "{file}");
         }
         assert!(!folder.path().join("memory.swap.max").exists());
+        assert!(!folder.path().join("cpuset.cpus").exists());
     }
 
     #[test]
     fn a_limit_that_is_not_there_or_not_kept_is_named() {
-        let manifest = Manifest::parse("m", MANIFEST).unwrap();
         // given a kernel without the pids controller
         let folder = cgroup();
         fs::remove_file(folder.path().join("pids.max")).unwrap();
-        let error = make(folder.path(), &manifest).unwrap_err();
+        let error = make(folder.path(), &limits(), None).unwrap_err();
         assert!(
-            error.starts_with("could not apply the limit pids.max = 4: no such file"),
+            error.starts_with(
+                "could not apply the limit pids.max = 4 (resources.pids.max): no such file"
+            ) && error.contains("its pids controller"),
             "{error}"
         );
         // given a kernel that keeps another value
         let folder = cgroup();
         fs::remove_file(folder.path().join("cpu.max")).unwrap();
         std::os::unix::fs::symlink("/dev/null", folder.path().join("cpu.max")).unwrap();
-        let error = make(folder.path(), &manifest).unwrap_err();
+        let error = make(folder.path(), &limits(), None).unwrap_err();
         assert!(
-            error.contains("cpu.max = 20000 100000: the kernel keeps \"\" instead"),
+            error.contains(
+                "cpu.max = 20000 100000 (resources.cpu.max): the kernel keeps \"\" instead; change \
+                 resources.cpu.max"
+            ),
             "{error}"
         );
     }

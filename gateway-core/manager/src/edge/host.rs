@@ -1,10 +1,10 @@
 //! Facts of this machine: its memory, its cores, its firmware.
 
 use super::paths::{Paths, could_not, read_text};
-use crate::limits::KERNEL_FILE_MAX;
-use crate::machine::admission::Budget;
+use crate::limits::{IO_SYSTEM, KERNEL_FILE_MAX, PIDS_DEFAULT, PIDS_SYSTEM, STORAGE_SYSTEM};
+use crate::machine::admission::{Budget, Promise};
 use hearth_model::gateway::GatewayConfig;
-use hearth_model::{Bytes, MilliCpu};
+use hearth_model::{Bytes, MilliCpu, PerMille};
 
 /// What can be promised on this machine.
 ///
@@ -18,11 +18,24 @@ pub fn budget(paths: &Paths, gateway: &GatewayConfig) -> Result<Budget, String> 
     let online = paths.at("/sys/devices/system/cpu/online");
     // A kernel without hot-plug may not have the file: then there is one core.
     let cores = read_text(&online, KERNEL_FILE_MAX).map_or(1, |text| cores(&text));
+    let pid_max = read_text(&paths.at("/proc/sys/kernel/pid_max"), KERNEL_FILE_MAX);
+    let pids = pid_max.ok().and_then(|text| text.trim().parse().ok());
     Ok(Budget {
-        memory_total,
-        memory_system: gateway.reserve.memory(),
-        cpu_total: MilliCpu(cores.saturating_mul(1000)),
-        cpu_system: gateway.reserve.cpu(),
+        total: Promise {
+            memory: memory_total,
+            cpu: MilliCpu(cores.saturating_mul(1000)),
+            io: PerMille(1000),
+            // Known once it is clear where services' data is.
+            storage: Bytes(0),
+            pids: pids.unwrap_or(PIDS_DEFAULT),
+        },
+        system: Promise {
+            memory: gateway.reserve.memory(),
+            cpu: gateway.reserve.cpu(),
+            io: PerMille(IO_SYSTEM),
+            storage: Bytes(STORAGE_SYSTEM),
+            pids: PIDS_SYSTEM,
+        },
     })
 }
 

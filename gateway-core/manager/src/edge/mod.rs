@@ -13,6 +13,7 @@ pub mod paths;
 pub mod requests;
 pub mod server;
 pub mod start;
+pub mod storage;
 pub mod store;
 pub mod views;
 

@@ -179,7 +179,7 @@ impl Core {
         let row = match *named {
             Named::Service(id) => {
                 let row = self.machine.service(id).ok_or_else(gone)?;
-                views::service(id, row, &self.starter.gateway, &self.starter.paths, now())
+                views::service(id, row, &self.starter, now())
             }
             Named::System(unit) => {
                 let units = self.machine.system_units();
@@ -194,8 +194,7 @@ impl Core {
     }
 
     fn table(&self) -> Vec<hearth_model::api::Service> {
-        let (gateway, paths) = (&self.starter.gateway, &self.starter.paths);
-        views::table(&self.machine, gateway, paths, &self.firmware, now())
+        views::table(&self.machine, &self.starter, &self.firmware, now())
     }
 
     /// The whole status.

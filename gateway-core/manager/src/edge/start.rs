@@ -3,15 +3,17 @@
 
 use super::packages::Found;
 use super::paths::{Paths, could_not, reason};
-use super::{cgroup, image};
-use crate::limits::{OPEN_FILES_MAX, PAGE, TMP_PARTS};
+use super::storage::{Place, Sharing};
+use super::{cgroup, image, storage};
+use crate::limits::{OPEN_FILES_MAX, TMP_PARTS};
 use crate::sys;
+use hearth_model::cgroup::PAGE;
 use hearth_model::gateway::GatewayConfig;
 use hearth_model::limits::PLAN_VERSION;
 use hearth_model::manifest::{Grant, LinkKind, Listen, Manifest, Network};
 use hearth_model::plan::{Bind, BindAccess, Identity, Plan, Ports, SeccompPlan, TcpPlan};
 use hearth_model::protocol::{NetworkNs, StartService, Transport};
-use hearth_model::{Bytes, ServiceId, api};
+use hearth_model::{Bytes, PerMille, ServiceId, api};
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -27,6 +29,8 @@ pub struct Starter {
     pub gateway: GatewayConfig,
     /// Folder of the services' own data.
     pub data: PathBuf,
+    /// Where that is; or why that is not known, and no limit of storage or of the disk can be applied.
+    pub place: Result<Place, String>,
 }
 
 impl Starter {
@@ -41,9 +45,19 @@ impl Starter {
     /// A sentence that names what could not be made, why, and what to do.
     pub fn prepare(&self, id: ServiceId, package: &Found) -> Result<(), String> {
         let manifest = &package.manifest;
+        let place = self.place.clone()?;
         image::mount(&package.image, &self.paths.image(manifest.name()))?;
         self.make_data(id, manifest)?;
-        cgroup::make(&self.paths.cgroup(manifest.name()), manifest)
+        match place {
+            // Its pages are charged to the service's memory.
+            Place::Memory => {}
+            Place::Disk(_, sharing) => {
+                storage::limit(&self.data_of(manifest), id, manifest)?;
+                shares(manifest, sharing)?;
+            }
+        }
+        let folder = self.paths.cgroup(manifest.name());
+        cgroup::make(&folder, manifest.limits(), place.disk())
     }
 
     fn make_data(&self, id: ServiceId, manifest: &Manifest) -> Result<(), String> {
@@ -188,6 +202,18 @@ fn tcp(manifest: &Manifest) -> TcpPlan {
     }
 }
 
+/// Whether the disk can guarantee what a manifest reserves of it.
+fn shares(manifest: &Manifest, sharing: Sharing) -> Result<(), String> {
+    match (manifest.io_reserve(), sharing) {
+        (PerMille(0), _) | (_, Sharing::Weights) => Ok(()),
+        (reserve, Sharing::None) => Err(format!(
+            "could not apply the limit resources.io.reserve = {reserve}: the disk's scheduler is not \
+             BFQ, which shares it out; the kernel must have it (CONFIG_IOSCHED_BFQ), or remove \
+             resources.io.reserve from the manifest"
+        )),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,6 +246,7 @@ mod tests {
             paths: Paths::new("/".into()),
             gateway: GatewayConfig::parse("g", gateway).unwrap(),
             data: "/data/services".into(),
+            place: Ok(Place::Memory),
         };
         // when its plan is made
         let plan = starter.plan(ServiceId::new(2).unwrap(), &manifest);

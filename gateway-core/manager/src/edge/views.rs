@@ -1,8 +1,9 @@
 //! Rows of the API made from the machine's table and the kernel's counters.
 
-use super::cgroup;
-use super::paths::Paths;
+use super::start::Starter;
+use super::{cgroup, storage};
 use crate::machine::Machine;
+use crate::machine::admission::Resource;
 use crate::machine::register::Wanted;
 use crate::machine::service::{Phase, Service as Row};
 use hearth_model::api::{BudgetLine, Kind, NatJson, Service, WanJson};
@@ -16,13 +17,8 @@ const CONSOLE: &str = "web";
 
 /// A service's row.
 #[must_use]
-pub fn service(
-    id: ServiceId,
-    row: &Row,
-    gateway: &GatewayConfig,
-    paths: &Paths,
-    now: Tick,
-) -> Service {
+pub fn service(id: ServiceId, row: &Row, starter: &Starter, now: Tick) -> Service {
+    let Starter { gateway, paths, .. } = starter;
     let manifest = row.package.as_ref().map(|package| &package.manifest);
     let counters = cgroup::counters(&paths.cgroup(&row.name));
     let since = match row.phase {
@@ -46,6 +42,8 @@ pub fn service(
         memory_max_bytes: manifest.map(|m| m.memory_max().0),
         cpu_usec: counters.cpu_usec,
         oom_kills: counters.oom_kills,
+        storage_bytes: storage::used(&starter.data, id),
+        storage_max_bytes: manifest.map(|m| m.storage_max().0),
         address: manifest
             .and_then(|m| m.address(gateway, id))
             .map(|a| a.to_string()),
@@ -84,6 +82,8 @@ pub fn system(unit: SystemUnit, status: UnitStatus, firmware: &str, now: Tick) -
         memory_max_bytes: None,
         cpu_usec: None,
         oom_kills: None,
+        storage_bytes: None,
+        storage_max_bytes: None,
         address: None,
         listens: Vec::new(),
     }
@@ -91,19 +91,13 @@ pub fn system(unit: SystemUnit, status: UnitStatus, firmware: &str, now: Tick) -
 
 /// The whole table: system units first.
 #[must_use]
-pub fn table(
-    machine: &Machine,
-    gateway: &GatewayConfig,
-    paths: &Paths,
-    firmware: &str,
-    now: Tick,
-) -> Vec<Service> {
+pub fn table(machine: &Machine, starter: &Starter, firmware: &str, now: Tick) -> Vec<Service> {
     let units = machine
         .system_units()
         .map(|(unit, status)| system(unit, status, firmware, now));
     let services = machine
         .services()
-        .map(|(id, row)| service(id, row, gateway, paths, now));
+        .map(|(id, row)| service(id, row, starter, now));
     units.chain(services).collect()
 }
 
@@ -112,29 +106,14 @@ pub fn table(
 pub fn budget(machine: &Machine) -> Vec<BudgetLine> {
     let (budget, promised) = (machine.budget(), machine.promised());
     let free = budget.free(promised);
-    let line = |resource: &str, total, system, reserved, free| BudgetLine {
-        resource: resource.to_owned(),
-        total,
-        system,
-        reserved,
-        free,
+    let line = |resource: Resource| BudgetLine {
+        resource: resource.name().to_owned(),
+        total: budget.total.of(resource),
+        system: budget.system.of(resource),
+        reserved: promised.of(resource),
+        free: free.of(resource),
     };
-    vec![
-        line(
-            "memory",
-            budget.memory_total.0,
-            budget.memory_system.0,
-            promised.memory.0,
-            free.memory.0,
-        ),
-        line(
-            "cpu",
-            budget.cpu_total.0.into(),
-            budget.cpu_system.0.into(),
-            promised.cpu.0.into(),
-            free.cpu.0.into(),
-        ),
-    ]
+    Resource::ALL.map(line).to_vec()
 }
 
 /// The Internet's side.

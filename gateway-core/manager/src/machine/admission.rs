@@ -3,37 +3,114 @@
 
 use core::fmt;
 use hearth_model::manifest::Manifest;
-use hearth_model::{Bytes, MilliCpu, ServiceName};
+use hearth_model::{Bytes, MilliCpu, PerMille, ServiceName};
+
+/// What can be promised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resource {
+    /// Bytes of memory.
+    Memory,
+    /// Thousandths of a core.
+    Cpu,
+    /// Thousandths of the disk's time.
+    Io,
+    /// Bytes of the data partition.
+    Storage,
+    /// Processes and threads.
+    Pids,
+}
+
+impl Resource {
+    /// Every one, in the order in which people read them.
+    pub const ALL: [Resource; 5] = [
+        Resource::Memory,
+        Resource::Cpu,
+        Resource::Io,
+        Resource::Storage,
+        Resource::Pids,
+    ];
+
+    /// Its section in a manifest, `[resources.NAME]`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Resource::Memory => "memory",
+            Resource::Cpu => "cpu",
+            Resource::Io => "io",
+            Resource::Storage => "storage",
+            Resource::Pids => "pids",
+        }
+    }
+
+    /// What an amount is of, as it stands after the amount.
+    fn noun(self) -> &'static str {
+        match self {
+            Resource::Memory => " of memory",
+            Resource::Cpu => " of a core",
+            Resource::Io => " of the disk's time",
+            Resource::Storage => " of storage",
+            Resource::Pids => " processes",
+        }
+    }
+
+    /// An amount in its unit.
+    fn amount(self, value: u64) -> String {
+        let small = u32::try_from(value).unwrap_or(u32::MAX);
+        match self {
+            Resource::Memory | Resource::Storage => Bytes(value).to_string(),
+            Resource::Cpu => MilliCpu(small).to_string(),
+            Resource::Io => PerMille(small).to_string(),
+            Resource::Pids => value.to_string(),
+        }
+    }
+}
 
 /// What the machine has and what services never get of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// Memory of the machine.
-    pub memory_total: Bytes,
+    /// What the machine has.
+    pub total: Promise,
     /// Kept for the system and for forwarding.
-    pub memory_system: Bytes,
-    /// Processor time of the machine.
-    pub cpu_total: MilliCpu,
-    /// Kept for the system and for forwarding.
-    pub cpu_system: MilliCpu,
+    pub system: Promise,
 }
 
-/// What is guaranteed to a service, or to several together.
+/// An amount of each resource: guaranteed to a service, or to several together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Promise {
     /// `resources.memory.reserve`
     pub memory: Bytes,
     /// `resources.cpu.reserve`
     pub cpu: MilliCpu,
+    /// `resources.io.reserve`
+    pub io: PerMille,
+    /// `resources.storage.reserve`
+    pub storage: Bytes,
+    /// `resources.pids.reserve`
+    pub pids: u32,
 }
 
 impl Promise {
     /// What a manifest asks for.
     #[must_use]
-    pub fn of(manifest: &Manifest) -> Promise {
+    pub fn of_manifest(manifest: &Manifest) -> Promise {
         Promise {
             memory: manifest.memory_reserve(),
             cpu: manifest.cpu_reserve(),
+            io: manifest.io_reserve(),
+            storage: manifest.storage_reserve(),
+            pids: manifest.pids_reserve(),
+        }
+    }
+
+    /// The amount of one resource.
+    #[must_use]
+    pub fn of(self, resource: Resource) -> u64 {
+        match resource {
+            Resource::Memory => self.memory.0,
+            Resource::Cpu => self.cpu.0.into(),
+            Resource::Io => self.io.0.into(),
+            Resource::Storage => self.storage.0,
+            Resource::Pids => self.pids.into(),
         }
     }
 
@@ -43,6 +120,20 @@ impl Promise {
         Promise {
             memory: Bytes(self.memory.0.saturating_add(other.memory.0)),
             cpu: MilliCpu(self.cpu.0.saturating_add(other.cpu.0)),
+            io: PerMille(self.io.0.saturating_add(other.io.0)),
+            storage: Bytes(self.storage.0.saturating_add(other.storage.0)),
+            pids: self.pids.saturating_add(other.pids),
+        }
+    }
+
+    /// What is left of this without the other; never less than nothing.
+    fn without(self, other: Promise) -> Promise {
+        Promise {
+            memory: Bytes(self.memory.0.saturating_sub(other.memory.0)),
+            cpu: MilliCpu(self.cpu.0.saturating_sub(other.cpu.0)),
+            io: PerMille(self.io.0.saturating_sub(other.io.0)),
+            storage: Bytes(self.storage.0.saturating_sub(other.storage.0)),
+            pids: self.pids.saturating_sub(other.pids),
         }
     }
 }
@@ -69,27 +160,28 @@ impl Admitted {
 
 /// Too little of one resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shortfall {
-    /// Memory: asked for, free.
-    Memory(Bytes, Bytes),
-    /// Processor time: asked for, free.
-    Cpu(MilliCpu, MilliCpu),
+pub struct Shortfall {
+    resource: Resource,
+    asked: u64,
+    free: u64,
 }
 
 impl fmt::Display for Shortfall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Shortfall::Memory(asked, free) => write!(
-                f,
-                "{asked} of memory, {free} free, {} short",
-                Bytes(asked.0.saturating_sub(free.0))
-            ),
-            Shortfall::Cpu(asked, free) => write!(
-                f,
-                "{asked} of a core, {free} free, {} short",
-                MilliCpu(asked.0.saturating_sub(free.0))
-            ),
-        }
+        let Shortfall {
+            resource,
+            asked,
+            free,
+        } = *self;
+        let amount = |value| resource.amount(value);
+        write!(
+            f,
+            "{}{}, {} free, {} short",
+            amount(asked),
+            resource.noun(),
+            amount(free),
+            amount(asked.saturating_sub(free))
+        )
     }
 }
 
@@ -103,14 +195,8 @@ pub struct Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let short: Vec<String> = self.shortfalls.iter().map(Shortfall::to_string).collect();
-        let keys: Vec<&str> = self
-            .shortfalls
-            .iter()
-            .map(|short| match short {
-                Shortfall::Memory(..) => "resources.memory.reserve",
-                Shortfall::Cpu(..) => "resources.cpu.reserve",
-            })
-            .collect();
+        let key = |short: &Shortfall| format!("resources.{}.reserve", short.resource.name());
+        let keys: Vec<String> = self.shortfalls.iter().map(key).collect();
         write!(
             f,
             "service {} reserves {}; stop a service, or lower {} in its manifest",
@@ -125,12 +211,7 @@ impl Budget {
     /// What is left to promise once `promised` is.
     #[must_use]
     pub fn free(&self, promised: Promise) -> Promise {
-        let memory = self.memory_total.0.saturating_sub(self.memory_system.0);
-        let cpu = self.cpu_total.0.saturating_sub(self.cpu_system.0);
-        Promise {
-            memory: Bytes(memory.saturating_sub(promised.memory.0)),
-            cpu: MilliCpu(cpu.saturating_sub(promised.cpu.0)),
-        }
+        self.total.without(self.system).without(promised)
     }
 
     /// Promises a service what it asks for, if the machine has it left.
@@ -144,13 +225,16 @@ impl Budget {
         promised: Promise,
     ) -> Result<Admitted, Refusal> {
         let free = self.free(promised);
-        let mut shortfalls = Vec::new();
-        if asked.memory > free.memory {
-            shortfalls.push(Shortfall::Memory(asked.memory, free.memory));
-        }
-        if asked.cpu > free.cpu {
-            shortfalls.push(Shortfall::Cpu(asked.cpu, free.cpu));
-        }
+        let short = |resource| Shortfall {
+            resource,
+            asked: asked.of(resource),
+            free: free.of(resource),
+        };
+        let shortfalls: Vec<Shortfall> = Resource::ALL
+            .map(short)
+            .into_iter()
+            .filter(|short| short.asked > short.free)
+            .collect();
         if shortfalls.is_empty() {
             Ok(Admitted { promise: asked })
         } else {
@@ -167,16 +251,27 @@ mod tests {
     use super::*;
 
     const MACHINE: Budget = Budget {
-        memory_total: Bytes::mib(1024),
-        memory_system: Bytes::mib(192),
-        cpu_total: MilliCpu(1000),
-        cpu_system: MilliCpu(300),
+        total: Promise {
+            memory: Bytes::mib(1024),
+            cpu: MilliCpu(1000),
+            io: PerMille(1000),
+            storage: Bytes::mib(512),
+            pids: 32_768,
+        },
+        system: Promise {
+            memory: Bytes::mib(192),
+            cpu: MilliCpu(300),
+            io: PerMille(200),
+            storage: Bytes::mib(64),
+            pids: 2048,
+        },
     };
 
     fn promise(mib: u64, milli: u32) -> Promise {
         Promise {
             memory: Bytes::mib(mib),
             cpu: MilliCpu(milli),
+            ..Promise::default()
         }
     }
 
@@ -209,9 +304,31 @@ mod tests {
     #[test]
     fn a_machine_smaller_than_its_own_reserve_promises_nothing() {
         let small = Budget {
-            memory_total: Bytes::mib(64),
+            total: promise(64, 1000),
             ..MACHINE
         };
         assert_eq!(small.free(Promise::default()).memory, Bytes(0));
+    }
+
+    #[test]
+    fn every_resource_is_counted_and_told_in_its_unit() {
+        let name = ServiceName::new("radio").unwrap();
+        let half = Promise {
+            io: PerMille(500),
+            storage: Bytes::mib(300),
+            pids: 20_000,
+            ..Promise::default()
+        };
+        // given a machine that has promised more than half of it, when as much is asked for again
+        assert!(MACHINE.admit(&name, half, Promise::default()).is_ok());
+        let refusal = MACHINE.admit(&name, half, half).unwrap_err();
+        // then each is short
+        assert_eq!(
+            refusal.to_string(),
+            "service radio reserves 50 % of the disk's time, 30 % free, 20 % short and 300 MiB of \
+             storage, 148 MiB free, 152 MiB short and 20000 processes, 10720 free, 9280 short; stop a \
+             service, or lower resources.io.reserve and resources.storage.reserve and \
+             resources.pids.reserve in its manifest"
+        );
     }
 }

@@ -212,9 +212,9 @@ impl Service {
     /// What its manifest asks to be guaranteed.
     #[must_use]
     pub fn asks(&self) -> Promise {
-        self.package
-            .as_ref()
-            .map_or(Promise::default(), |package| Promise::of(&package.manifest))
+        self.package.as_ref().map_or(Promise::default(), |package| {
+            Promise::of_manifest(&package.manifest)
+        })
     }
 
     /// Whether netpath links it.

@@ -8,6 +8,7 @@ pub mod fd;
 pub mod image;
 pub mod machine;
 pub mod socket;
+pub mod storage;
 
 use std::io;
 

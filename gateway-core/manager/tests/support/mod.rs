@@ -45,7 +45,8 @@ pub const WITH_PORT: &str = "network = \"lan\"\nlisten = [\"lan tcp 8080 -> 80\"
 impl Gateway {
     /// A gateway with 256 MiB and one core, without packages; nothing runs yet.
     pub fn new() -> Gateway {
-        let folder = tempfile::tempdir().unwrap();
+        // Data in memory is what every kernel can limit; board tests have a disk with quotas.
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let gateway = Gateway {
             folder,
@@ -63,6 +64,7 @@ impl Gateway {
         gateway.write("sys/fs/cgroup/cgroup.subtree_control", "");
         gateway.write("sys/fs/cgroup/services/cgroup.subtree_control", "");
         gateway.write("sys/fs/cgroup/services/memory.min", "0\n");
+        gateway.write("sys/fs/cgroup/services/memory.low", "0\n");
         gateway
     }
 
@@ -104,7 +106,9 @@ impl Gateway {
         assert!(made.success());
         for file in [
             "memory.max",
+            "memory.high",
             "memory.min",
+            "memory.low",
             "cpu.weight",
             "cpu.max",
             "pids.max",

@@ -1,21 +1,29 @@
-use crate::machine::admission::Budget;
+use crate::machine::admission::{Budget, Promise};
 use crate::machine::register::Wanted;
 use crate::machine::service::Package;
 use crate::machine::{Action, Event, Machine};
 use hearth_model::manifest::Manifest;
 use hearth_model::protocol::{InitRefusal, Link, NetRefusal, NetworkPolicy};
 use hearth_model::state::{Fault, LastExit, UnitState, UnitStatus};
-use hearth_model::{Bytes, MilliCpu, ServiceId, ServiceName, Tick};
+use hearth_model::{Bytes, MilliCpu, PerMille, ServiceId, ServiceName, Tick};
 
 mod links;
 mod orders;
 
 const MACHINE: Budget = Budget {
-    memory_total: Bytes::mib(256),
-    memory_system: Bytes::mib(156),
-    cpu_total: MilliCpu(1000),
-    cpu_system: MilliCpu(300),
+    total: promise(256, 1000),
+    system: promise(156, 300),
 };
+
+const fn promise(mib: u64, milli: u32) -> Promise {
+    Promise {
+        memory: Bytes::mib(mib),
+        cpu: MilliCpu(milli),
+        io: PerMille(0),
+        storage: Bytes(0),
+        pids: 0,
+    }
+}
 
 fn id(n: u16) -> ServiceId {
     ServiceId::new(n).unwrap()
