@@ -178,10 +178,10 @@ pub fn file_system(folder: &File) -> io::Result<FileSystem> {
     let mut facts: libc::statfs64 = unsafe { mem::zeroed() };
     // SAFETY: `folder` is open; `facts` is a live local of the right type.
     check(unsafe { libc::fstatfs64(folder.as_raw_fd(), &mut facts) })?;
-    let block = u64::try_from(facts.f_bsize).unwrap_or(0);
-    #[allow(clippy::useless_conversion)] // u32 on some targets
+    // Signed or 32 bits wide on some targets; a block's size is neither negative nor that large.
+    let block = facts.f_bsize as u64;
     Ok(FileSystem {
-        size: block.saturating_mul(u64::from(facts.f_blocks)),
+        size: block.saturating_mul(facts.f_blocks),
         in_memory: facts.f_type as u32 == TMPFS,
     })
 }
