@@ -25,37 +25,49 @@ pub struct Instruction {
 const _: () = assert!(size_of::<Instruction>() == 8);
 
 /// `BPF_ALU64 | BPF_MOV | BPF_K`
-const MOVE_CONSTANT: u8 = 0xb7;
+pub(crate) const MOVE_CONSTANT: u8 = 0xb7;
 /// `BPF_ALU64 | BPF_MOV | BPF_X`
-const MOVE: u8 = 0xbf;
+pub(crate) const MOVE: u8 = 0xbf;
 /// `BPF_ALU | BPF_AND | BPF_K`
 const AND: u8 = 0x54;
 /// `BPF_ALU | BPF_LSH | BPF_K`
 const SHIFT_LEFT: u8 = 0x64;
 /// `BPF_JMP32 | BPF_JEQ | BPF_K`: 32 bits, so that an address is not taken for a negative number.
-const JUMP_EQUAL: u8 = 0x16;
+pub(crate) const JUMP_EQUAL: u8 = 0x16;
 /// `BPF_JMP32 | BPF_JNE | BPF_K`
-const JUMP_NOT_EQUAL: u8 = 0x56;
+pub(crate) const JUMP_NOT_EQUAL: u8 = 0x56;
+/// `BPF_JMP32 | BPF_JGE | BPF_K`
+pub(crate) const JUMP_AT_LEAST: u8 = 0x36;
+/// `BPF_LDX | BPF_MEM | BPF_W`: a word of the context.
+pub(crate) const LOAD_CONTEXT: u8 = 0x61;
+/// `BPF_LD | BPF_IMM | BPF_DW`: two instructions; here the address of a map's value.
+pub(crate) const LOAD_ADDRESS: u8 = 0x18;
+/// `BPF_LDX | BPF_MEM | BPF_DW`
+pub(crate) const LOAD_DOUBLE: u8 = 0x79;
+/// `BPF_STX | BPF_MEM | BPF_DW`
+pub(crate) const STORE_DOUBLE: u8 = 0x7b;
+/// `BPF_ALU64 | BPF_ADD | BPF_K`
+pub(crate) const ADD: u8 = 0x07;
 /// `BPF_LD | BPF_ABS`: from the frame, at a constant, into register 0; beyond the frame's end, the
 /// program ends with 0. Register 6 holds the context, registers 1 to 5 are lost.
-const LOAD: u8 = 0x20;
+pub(crate) const LOAD: u8 = 0x20;
 /// `BPF_LD | BPF_IND`: the same at a constant after a register.
 const LOAD_AFTER: u8 = 0x40;
 /// `BPF_H` and `BPF_B`, the sizes of a load; a word has none.
-const HALF: u8 = 0x08;
+pub(crate) const HALF: u8 = 0x08;
 const BYTE: u8 = 0x10;
 /// `BPF_JMP | BPF_CALL`
 const CALL: u8 = 0x85;
 /// `BPF_JMP | BPF_EXIT`
-const EXIT: u8 = 0x95;
+pub(crate) const EXIT: u8 = 0x95;
 /// `BPF_FUNC_redirect` (bpf-helpers(7)): returns `TC_ACT_REDIRECT`.
 const HELPER_REDIRECT: i32 = 23;
 /// `TC_ACT_OK`
 const PASS: i32 = 0;
 /// `TC_ACT_SHOT`
-const DROP: i32 = 2;
+pub(crate) const DROP: i32 = 2;
 
-fn instruction(code: u8, destination: u8, immediate: i32) -> Instruction {
+pub(crate) fn instruction(code: u8, destination: u8, immediate: i32) -> Instruction {
     Instruction {
         code,
         registers: destination,
@@ -65,14 +77,14 @@ fn instruction(code: u8, destination: u8, immediate: i32) -> Instruction {
 }
 
 /// Goes on `by` instructions after the next one, where register 0 compares so with `immediate`.
-fn jump(code: u8, immediate: i32, by: i16) -> Instruction {
+pub(crate) fn jump(code: u8, immediate: i32, by: i16) -> Instruction {
     Instruction {
         offset: by,
         ..instruction(code, 0, immediate)
     }
 }
 
-fn move_register(to: u8, from: u8) -> Instruction {
+pub(crate) fn move_register(to: u8, from: u8) -> Instruction {
     instruction(MOVE, from << 4 | to, 0)
 }
 

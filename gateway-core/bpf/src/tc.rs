@@ -2,6 +2,7 @@
 //! (tc-bpf(8)).
 
 use crate::error::KernelError;
+use crate::guard::Guard;
 use crate::netlink::{Attributes, CREATE, EXCLUSIVE, Message, Netlink, REPLACE};
 use crate::program::Program;
 use std::os::fd::{AsFd, AsRawFd};
@@ -22,9 +23,29 @@ const CLSACT_PARENT: u32 = 0xffff_fff1;
 const INGRESS: u32 = 0xffff_fff2;
 /// `TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS)`
 const EGRESS: u32 = 0xffff_fff3;
-/// Priority of our one filter; the fast path replaces it in place.
-const PRIORITY: u32 = 1;
 const ETH_P_IP: u16 = 0x0800;
+const ETH_P_ALL: u16 = 0x0003;
+
+/// Which of an interface's programs: the kernel asks them in this order, until one has a verdict.
+/// The kernel's choice of a program by protocol takes a frame with a VLAN tag for another protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    /// Sees every frame first, and has no verdict on an honest one.
+    Guard = 1,
+    /// Sees IPv4: the verdict. The fast path replaces it in place.
+    Catch = 2,
+    /// Sees every frame that is not IPv4.
+    Rest = 3,
+}
+
+impl Order {
+    fn protocol(self) -> u16 {
+        match self {
+            Order::Catch => ETH_P_IP,
+            Order::Guard | Order::Rest => ETH_P_ALL,
+        }
+    }
+}
 
 /// `struct tcmsg` of linux/rtnetlink.h.
 fn tcmsg(index: u32, handle: u32, parent: u32, info: u32) -> [u8; 20] {
@@ -46,7 +67,25 @@ pub fn attach_ingress(
     index: u32,
     program: &Program,
 ) -> Result<(), KernelError> {
-    attach(netlink, index, INGRESS, program)
+    attach(netlink, index, (INGRESS, Order::Catch), program)
+}
+
+/// Runs a guard on every frame that arrives on the interface `index`, before anything else sees it;
+/// what it does not drop goes on to [`attach_ingress`]'s program. Replaced in the same way.
+///
+/// # Errors
+/// As [`attach_ingress`].
+pub fn attach_guard(netlink: &mut Netlink, index: u32, guard: &Guard) -> Result<(), KernelError> {
+    attach(netlink, index, (INGRESS, Order::Guard), guard.program())
+}
+
+/// Runs a guard on every frame that arrives on the interface `index` and that
+/// [`attach_ingress`]'s program does not see: other protocols than IPv4, and VLAN tags.
+///
+/// # Errors
+/// As [`attach_ingress`].
+pub fn attach_rest(netlink: &mut Netlink, index: u32, guard: &Guard) -> Result<(), KernelError> {
+    attach(netlink, index, (INGRESS, Order::Rest), guard.program())
 }
 
 /// Runs `program` on every IPv4 packet on its way out of the interface `index`, in the same way.
@@ -58,13 +97,13 @@ pub fn attach_egress(
     index: u32,
     program: &Program,
 ) -> Result<(), KernelError> {
-    attach(netlink, index, EGRESS, program)
+    attach(netlink, index, (EGRESS, Order::Catch), program)
 }
 
 fn attach(
     netlink: &mut Netlink,
     index: u32,
-    parent: u32,
+    (parent, order): (u32, Order),
     program: &Program,
 ) -> Result<(), KernelError> {
     let qdisc = Message::new(
@@ -85,7 +124,7 @@ fn attach(
         .with(TCA_BPF_FD, &program.as_fd().as_raw_fd().to_ne_bytes())
         .with(TCA_BPF_NAME, b"hearth\0")
         .with(TCA_BPF_FLAGS, &TCA_BPF_FLAG_ACT_DIRECT.to_ne_bytes());
-    let info = PRIORITY << 16 | u32::from(ETH_P_IP.to_be());
+    let info = (order as u32) << 16 | u32::from(order.protocol().to_be());
     let filter = Message::new(
         RTM_NEWTFILTER,
         CREATE | REPLACE,

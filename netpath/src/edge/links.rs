@@ -9,10 +9,12 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
+const RTM_GETLINK: u16 = 18;
 const RTM_NEWADDR: u16 = 20;
 const RTM_DELADDR: u16 = 21;
 const RTM_GETADDR: u16 = 22;
 const RTM_NEWROUTE: u16 = 24;
+const RTM_NEWNEIGH: u16 = 28;
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MASTER: u16 = 10;
@@ -21,6 +23,11 @@ const IFLA_LINKINFO: u16 = 18;
 const IFLA_NET_NS_FD: u16 = 28;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
+const IFLA_INFO_SLAVE_KIND: u16 = 4;
+const IFLA_INFO_SLAVE_DATA: u16 = 5;
+const IFLA_BRPORT_LEARNING: u16 = 8;
+const IFLA_BRPORT_UNICAST_FLOOD: u16 = 9;
+const IFLA_BRPORT_ISOLATED: u16 = 33;
 const VETH_INFO_PEER: u16 = 1;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
@@ -30,6 +37,13 @@ const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
 const IFF_UP: u32 = 1;
 const AF_INET: u8 = 2;
+const AF_BRIDGE: u8 = 7;
+const NDA_DST: u16 = 1;
+const NDA_LLADDR: u16 = 2;
+const NUD_NOARP: u16 = 0x40;
+const NUD_PERMANENT: u16 = 0x80;
+const NTF_MASTER: u8 = 0x04;
+const NTF_STICKY: u8 = 0x40;
 const RT_TABLE_MAIN: u8 = 254;
 const RTPROT_STATIC: u8 = 4;
 const RT_SCOPE_UNIVERSE: u8 = 0;
@@ -50,6 +64,13 @@ fn ifinfomsg(index: u32, flags: u32, change: u32) -> [u8; 16] {
 fn ifaddrmsg(prefix: u8, index: u32) -> [u8; 8] {
     let [i0, i1, i2, i3] = index.to_ne_bytes();
     [AF_INET, prefix, 0, RT_SCOPE_UNIVERSE, i0, i1, i2, i3]
+}
+
+/// `struct ndmsg` of linux/neighbour.h.
+fn ndmsg(family: u8, index: u32, state: u16, flags: u8) -> [u8; 12] {
+    let [i0, i1, i2, i3] = index.to_ne_bytes();
+    let [s0, s1] = state.to_ne_bytes();
+    [family, 0, 0, 0, i0, i1, i2, i3, s0, s1, flags, 0]
 }
 
 fn name_bytes(name: &str) -> Vec<u8> {
@@ -98,6 +119,52 @@ pub fn join_bridge(netlink: &mut Netlink, index: u32, bridge: u32) -> Result<(),
     let message = Message::new(RTM_NEWLINK, 0, &ifinfomsg(index, 0, 0))
         .with(IFLA_MASTER, &bridge.to_ne_bytes());
     netlink.request("join the bridge", message)
+}
+
+/// Makes a port of a bridge a place of its own: it does not talk to other such ports, gets no frame
+/// for a host that the bridge does not know, and is where `hardware` is, whoever else claims to be.
+pub fn isolate(netlink: &mut Netlink, index: u32, hardware: [u8; 6]) -> Result<(), KernelError> {
+    let port = Attributes::new()
+        .with(IFLA_BRPORT_ISOLATED, &[1])
+        .with(IFLA_BRPORT_LEARNING, &[0])
+        .with(IFLA_BRPORT_UNICAST_FLOOD, &[0]);
+    let info = Attributes::new()
+        .with(IFLA_INFO_SLAVE_KIND, b"bridge\0")
+        .with_nested(IFLA_INFO_SLAVE_DATA, &[], &port);
+    let message = Message::new(RTM_NEWLINK, 0, &ifinfomsg(index, 0, 0)).with_nested(
+        IFLA_LINKINFO,
+        &[],
+        &info,
+    );
+    netlink.request("isolate a port of the bridge", message)?;
+    let header = ndmsg(AF_BRIDGE, index, NUD_NOARP, NTF_MASTER | NTF_STICKY);
+    let message = Message::new(RTM_NEWNEIGH, CREATE | REPLACE, &header).with(NDA_LLADDR, &hardware);
+    netlink.request("name a host of the bridge", message)
+}
+
+/// Says where an address is, for ever: nobody is asked, and nobody can say otherwise.
+pub fn set_neighbour(
+    netlink: &mut Netlink,
+    index: u32,
+    address: Ipv4Addr,
+    hardware: [u8; 6],
+) -> Result<(), KernelError> {
+    let header = ndmsg(AF_INET, index, NUD_PERMANENT, 0);
+    let message = Message::new(RTM_NEWNEIGH, CREATE | REPLACE, &header)
+        .with(NDA_DST, &address.octets())
+        .with(NDA_LLADDR, &hardware);
+    netlink.request("set a neighbour", message)
+}
+
+/// The hardware address of a link.
+pub fn hardware_address(netlink: &mut Netlink, index: u32) -> Result<[u8; 6], KernelError> {
+    let message = Message::new(RTM_GETLINK, 0, &ifinfomsg(index, 0, 0));
+    let said = netlink.query("find a hardware address", message)?;
+    let mut parts = attributes(said.get(16..).unwrap_or_default());
+    let found = parts.find(|(kind, _)| *kind == IFLA_ADDRESS);
+    found
+        .and_then(|(_, value)| value.try_into().ok())
+        .ok_or(KernelError::Answer)
 }
 
 /// Brings a link up.

@@ -306,9 +306,25 @@ impl Gateway {
                     log::info!("{}={count}", reason.name());
                 }
             }
+            self.tell_strays();
             return Next::Go;
         }
         log::info!("leaving; devices and links stay");
         Next::Leave
+    }
+
+    /// Logs what guards have dropped, by link or port, and why.
+    fn tell_strays(&self) {
+        let ports = ("ports".to_owned(), self.tuns.guard());
+        for (name, guard) in self.services.guards().chain([ports]) {
+            match guard.dropped() {
+                Ok(counts) => {
+                    for (reason, count) in counts.iter().filter(|(_, count)| *count > 0) {
+                        log::info!("{name} {}={count}", reason.name());
+                    }
+                }
+                Err(e) => log::warn!("{name}: {e}"),
+            }
+        }
     }
 }

@@ -1,12 +1,14 @@
 //! The gateway's own devices: TUN devices, the home's bridge, the Ethernet ports.
 //!
-//! Three security properties: packets are caught at ingress before a device comes up; the kernel
-//! forwards only what arrives from a TUN device, that is, what netpath has written there; and what the
-//! kernel itself says to the Internet shows no inside address.
+//! Four security properties: packets are caught at ingress before a device comes up; of what is not
+//! IPv4, or has a VLAN tag, the kernel sees ARP alone; it forwards only what arrives from a TUN device,
+//! that is, what netpath has written there; and what it says itself to the Internet shows no inside
+//! address.
 
 use super::limits::{BRIDGE, MTU_ETHERNET, TUN_NAMES, TUN_QUEUE};
 use super::links;
 use crate::sys;
+use hearth_bpf::guard::Guard;
 use hearth_bpf::netlink::Netlink;
 use hearth_bpf::{KernelError, program, tc};
 use hearth_model::gateway::GatewayConfig;
@@ -47,6 +49,8 @@ pub struct Tuns {
     /// Descriptors, in the order of [`TUN_NAMES`].
     pub fds: [OwnedFd; 3],
     indices: [u32; 3],
+    /// On the ports: for what is not IPv4.
+    rest: Guard,
 }
 
 /// The place of a side in the arrays of [`Tuns`].
@@ -84,6 +88,7 @@ impl Tuns {
         Ok(Tuns {
             fds: [lan, wan, service],
             indices: [a, b, c],
+            rest: Guard::of_port().map_err(on("guard of the ports"))?,
         })
     }
 
@@ -94,10 +99,7 @@ impl Tuns {
         set(&format!("net/ipv4/conf/{name}/accept_local"), "1")?;
         set(&format!("net/ipv4/conf/{name}/rp_filter"), "0")?;
         set(&format!("net/ipv4/conf/{name}/forwarding"), "1")?;
-        // IPv6 may be missing from the kernel; then there is nothing to switch off.
-        if let Err(e) = set(&format!("net/ipv6/conf/{name}/disable_ipv6"), "1") {
-            log::debug!("{e}");
-        }
+        without_ipv6(name);
         links::queue_length(netlink, index, TUN_QUEUE).map_err(on(name))?;
         links::up(netlink, index).map_err(on(name))?;
         Ok((fd, index))
@@ -108,6 +110,25 @@ impl Tuns {
         let to = self.indices.get(place(zone)).copied().unwrap_or(0);
         let program = program::Program::load(&program::redirect_to(to))?;
         tc::attach_ingress(netlink, index, &program)
+    }
+
+    /// The same for a port, where of all other packets only ARP goes to the kernel.
+    fn catch_port(&self, netlink: &mut Netlink, index: u32, zone: Zone) -> Result<(), KernelError> {
+        self.catch(netlink, index, zone)?;
+        tc::attach_rest(netlink, index, &self.rest)
+    }
+
+    /// The guard of both ports.
+    pub fn guard(&self) -> &Guard {
+        &self.rest
+    }
+}
+
+/// The kernel itself speaks no IPv6 on an interface: it is not translated, nor filtered.
+pub fn without_ipv6(name: &str) {
+    // IPv6 may be missing from the kernel; then there is nothing to switch off.
+    if let Err(e) = set(&format!("net/ipv6/conf/{name}/disable_ipv6"), "1") {
+        log::debug!("{e}");
     }
 }
 
@@ -124,7 +145,11 @@ pub fn set_up_lan(
         other => other.map_err(on(BRIDGE))?,
     }
     let bridge = sys::interface_index(BRIDGE).map_err(on(BRIDGE))?;
-    tuns.catch(netlink, bridge, Zone::Lan).map_err(on(BRIDGE))?;
+    tuns.catch_port(netlink, bridge, Zone::Lan)
+        .map_err(on(BRIDGE))?;
+    for name in [BRIDGE, &lan.interface] {
+        without_ipv6(name);
+    }
     // Else it would take another with each service that joins, and the home would not find it.
     let own = hardware_address(&lan.interface)?;
     links::set_hardware_address(netlink, bridge, own).map_err(on(BRIDGE))?;
@@ -149,7 +174,9 @@ pub fn set_up_wan(
 ) -> Result<u32, PortError> {
     let name = &config.wan.interface;
     let index = sys::interface_index(name).map_err(on(name))?;
-    tuns.catch(netlink, index, Zone::Wan).map_err(on(name))?;
+    tuns.catch_port(netlink, index, Zone::Wan)
+        .map_err(on(name))?;
+    without_ipv6(name);
     guard(netlink, index, Ipv4Addr::UNSPECIFIED).map_err(on(name))?;
     links::up(netlink, index).map_err(on(name))?;
     Ok(index)

@@ -74,7 +74,13 @@ impl Gateway {
                 address,
                 policy,
             },
-            Link::Bridged { .. } => NatEvent::Detach { id },
+            Link::Bridged {
+                address, policy, ..
+            } => NatEvent::AttachBridged {
+                id,
+                address,
+                policy,
+            },
         };
         self.nat.event(event, now)?;
         let made = self

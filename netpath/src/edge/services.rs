@@ -1,13 +1,18 @@
 //! Links of the services: a network namespace each, pinned so that it outlives this process, and a
 //! veth pair.
 //!
-//! The namespace belongs to the first user namespace: a service's root can change nothing in it.
+//! The namespace belongs to the first user namespace: a service's root can change nothing in it. Yet
+//! nothing here relies on that: what comes out of the gateway's end is checked by a guard, which is in
+//! place before the link comes up. On a routed link both ends know each other's hardware address for
+//! ever, so that there is no ARP; a bridged one speaks for itself alone, and to no other service.
 
 use super::limits::BRIDGE;
 use super::links;
-use super::ports::Tuns;
+use super::ports::{self, Tuns};
 use crate::sys;
+use hearth_bpf::guard::{Arp, Guard};
 use hearth_bpf::netlink::Netlink;
+use hearth_bpf::tc;
 use hearth_model::ServiceId;
 use hearth_model::gateway::GatewayConfig;
 use hearth_model::limits::SERVICES_MAX;
@@ -26,7 +31,14 @@ const INSIDE: &str = "eth0";
 pub struct Services {
     folder: String,
     home: File,
-    links: Vec<Option<Link>>,
+    links: Vec<Option<Attached>>,
+}
+
+/// A link, and the guard at the gateway's end of it.
+#[derive(Debug)]
+struct Attached {
+    link: Link,
+    guard: Guard,
 }
 
 /// A failed step, on its way to a [`NetRefusal`].
@@ -59,7 +71,7 @@ impl Services {
         Ok(Services {
             folder,
             home: File::open("/proc/self/ns/net")?,
-            links: vec![None; SERVICES_MAX],
+            links: (0..SERVICES_MAX).map(|_| None).collect(),
         })
     }
 
@@ -76,8 +88,8 @@ impl Services {
         id: ServiceId,
         link: Link,
     ) -> Result<(), NetRefusal> {
-        let known = self.links.get(id.index()).copied().flatten();
-        if known == Some(link) {
+        let known = self.links.get(id.index()).and_then(Option::as_ref);
+        if known.is_some_and(|known| known.link == link) {
             return Ok(());
         }
         let bridged = Path::new(&format!("/sys/class/net/{}/master", outside(id))).exists();
@@ -85,16 +97,26 @@ impl Services {
         if bridged != matches!(link, Link::Bridged { .. }) || self.pinned(id).is_none() {
             self.remove(netlink, id);
         }
-        let made = self.make(netlink, tuns, config, id, link);
-        match made {
-            Ok(()) => {
+        match self.make(netlink, tuns, config, id, link) {
+            Ok(guard) => {
                 if let Some(row) = self.links.get_mut(id.index()) {
-                    *row = Some(link);
+                    *row = Some(Attached { link, guard });
                 }
+                Ok(())
             }
-            Err(_) => self.remove(netlink, id),
+            Err(reason) => {
+                self.remove(netlink, id);
+                Err(reason)
+            }
         }
-        made
+    }
+
+    /// The guards of the links, each with its link's name.
+    pub fn guards(&self) -> impl Iterator<Item = (String, &Guard)> {
+        self.links.iter().zip(0u16..).filter_map(|(row, number)| {
+            let id = ServiceId::new(number).ok()?;
+            Some((outside(id), &row.as_ref()?.guard))
+        })
     }
 
     /// Removes the service's link and namespace; none is fine.
@@ -128,7 +150,7 @@ impl Services {
         config: &GatewayConfig,
         id: ServiceId,
         link: Link,
-    ) -> Result<(), NetRefusal> {
+    ) -> Result<Guard, NetRefusal> {
         let namespace = self.namespace(id).map_err(at(LinkStep::Namespace))?;
         let name = outside(id);
         if sys::interface_index(&name).is_err() {
@@ -136,6 +158,17 @@ impl Services {
                 .map_err(at(LinkStep::Veth))?;
         }
         let index = sys::interface_index(&name).map_err(at(LinkStep::Veth))?;
+        ports::without_ipv6(&name);
+        let theirs = self.inside(&namespace, |netlink| {
+            let index = sys::interface_index(INSIDE).map_err(at(LinkStep::Veth))?;
+            links::hardware_address(netlink, index).map_err(at(LinkStep::Veth))
+        })?;
+        let (address, arp) = match link {
+            Link::Routed { address, .. } => (address, Arp::Never),
+            Link::Bridged { address, .. } => (address, Arp::Own),
+        };
+        let guard = Guard::of_link(theirs, address, arp).map_err(at(LinkStep::Ingress))?;
+        tc::attach_guard(netlink, index, &guard).map_err(at(LinkStep::Ingress))?;
         match link {
             Link::Routed { address, .. } => {
                 let router = config.service_router();
@@ -143,22 +176,33 @@ impl Services {
                     .map_err(at(LinkStep::Ingress))?;
                 links::settle(netlink, index, router, 32).map_err(at(LinkStep::Address))?;
                 links::up(netlink, index).map_err(at(LinkStep::Address))?;
-                self.inside(&namespace, |netlink| end(netlink, address, 32, router))?;
+                links::set_neighbour(netlink, index, address, theirs)
+                    .map_err(at(LinkStep::Address))?;
+                let ours = links::hardware_address(netlink, index).map_err(at(LinkStep::Veth))?;
+                self.inside(&namespace, |netlink| {
+                    end(netlink, address, 32, router, Some(ours))
+                })?;
                 let route = links::Route {
                     to: (address, 32),
                     via: None,
                     index,
                 };
-                links::set_route(netlink, &route).map_err(at(LinkStep::Route))
+                links::set_route(netlink, &route).map_err(at(LinkStep::Route))?;
             }
-            Link::Bridged { address, prefix } => {
+            Link::Bridged {
+                address, prefix, ..
+            } => {
                 let bridge = sys::interface_index(BRIDGE).map_err(at(LinkStep::Bridge))?;
                 links::join_bridge(netlink, index, bridge).map_err(at(LinkStep::Bridge))?;
+                links::isolate(netlink, index, theirs).map_err(at(LinkStep::Bridge))?;
                 links::up(netlink, index).map_err(at(LinkStep::Address))?;
                 let router = config.lan.address;
-                self.inside(&namespace, |netlink| end(netlink, address, prefix, router))
+                self.inside(&namespace, |netlink| {
+                    end(netlink, address, prefix, router, None)
+                })?;
             }
         }
+        Ok(guard)
     }
 
     /// The service's namespace, if it is there: a file that is no mount is none.
@@ -225,16 +269,21 @@ fn furnish() -> io::Result<()> {
     links::up(&mut netlink, loopback).map_err(|e| io::Error::from_raw_os_error(e.errno()))
 }
 
-/// Sets up the service's end of its link.
+/// Sets up the service's end of its link; `fixed` is the router's hardware address where there is no
+/// ARP.
 fn end(
     netlink: &mut Netlink,
     address: Ipv4Addr,
     prefix: u8,
     router: Ipv4Addr,
+    fixed: Option<[u8; 6]>,
 ) -> Result<(), NetRefusal> {
     let index = sys::interface_index(INSIDE).map_err(at(LinkStep::Veth))?;
     links::settle(netlink, index, address, prefix).map_err(at(LinkStep::Address))?;
     links::up(netlink, index).map_err(at(LinkStep::Address))?;
+    if let Some(hardware) = fixed {
+        links::set_neighbour(netlink, index, router, hardware).map_err(at(LinkStep::Address))?;
+    }
     let route = links::Route {
         to: (Ipv4Addr::UNSPECIFIED, 0),
         via: Some(router),

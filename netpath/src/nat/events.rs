@@ -1,8 +1,9 @@
 //! Changes from outside the packet path: the WAN's address, services and their ports.
 
-use super::services::{self, Service};
+use super::services::{self, Service, Way};
 use super::{Nat, NatEvent};
-use hearth_model::protocol::{NetRefusal, Zone};
+use core::net::Ipv4Addr;
+use hearth_model::protocol::{NetRefusal, NetworkPolicy, Zone};
 use hearth_model::{ServiceId, Tick};
 
 impl Nat {
@@ -28,11 +29,19 @@ impl Nat {
                 address,
                 policy,
             } => {
-                let new = Service { address, policy };
-                let old = self.services.attach(id, new)?;
-                if old.is_some_and(|old| old.policy != policy) {
-                    self.end_all(|s| s.initiator.source == address);
+                self.attach(id, address, policy, Way::Routed)?;
+            }
+            NatEvent::AttachBridged {
+                id,
+                address,
+                policy,
+            } => {
+                if !self.places.is_lan_host(address) {
+                    return Err(NetRefusal::Malformed);
                 }
+                // Its ports, if it was routed, are its own host's from now on.
+                self.close_forwards(id);
+                self.attach(id, address, policy, Way::Bridged)?;
             }
             NatEvent::Detach { id } => {
                 self.close_forwards(id);
@@ -48,6 +57,28 @@ impl Nat {
                 }
             }
             NatEvent::Unforward { id } => self.close_forwards(id),
+        }
+        Ok(())
+    }
+
+    /// A link that was there with another policy, or as another one, or that this run does not know
+    /// yet: what the service had opened until then may be more than it may now.
+    fn attach(
+        &mut self,
+        id: ServiceId,
+        address: Ipv4Addr,
+        policy: NetworkPolicy,
+        way: Way,
+    ) -> Result<(), NetRefusal> {
+        let new = Service {
+            address,
+            policy,
+            way,
+        };
+        let old = self.services.attach(id, new)?;
+        if old != Some(new) {
+            let before = old.map_or(address, |old| old.address);
+            self.end_all(|s| [address, before].contains(&s.initiator.source));
         }
         Ok(())
     }

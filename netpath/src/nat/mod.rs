@@ -85,6 +85,16 @@ pub enum NatEvent {
         /// Where it may open connections.
         policy: NetworkPolicy,
     },
+    /// A bridged service's link is up, or its policy changed. The home reaches it without this
+    /// machine; what it opens itself beyond the home is as its policy says.
+    AttachBridged {
+        /// Which service.
+        id: ServiceId,
+        /// Its address in the home.
+        address: Ipv4Addr,
+        /// Where it may open connections.
+        policy: NetworkPolicy,
+    },
     /// The service's link goes: its forwards and flows end.
     Detach {
         /// Which service.

@@ -4,6 +4,7 @@
 //! | --- | --- | --- | --- | --- |
 //! | home | forward, hairpin, else the gateway's sockets | no | no | mapped |
 //! | service | echo of its router | as its policy says | no | mapped, as its policy says |
+//! | bridged service | echo, answers | (by the bridge) | no | mapped, as its policy says |
 //! | Internet | forward, mapping, the gateway's own answers | - | - | - |
 
 use super::Nat;
@@ -105,6 +106,12 @@ impl Nat {
     }
 
     fn plan_lan(&self, tuple: &Tuple, kind: Kind, place: Place) -> Result<Opening, Refusal> {
+        if let Some(service) = self.services.bridged_at(tuple.source) {
+            bridged_may(service.policy, tuple, kind, place)?;
+            if place != Place::Wan {
+                return Ok(Opening::Local);
+            }
+        }
         let flow = |egress, destination, port, source| {
             Opening::Flow(Plan {
                 egress,
@@ -249,14 +256,45 @@ impl Nat {
                 until,
             });
         }
-        let own = (LOCAL_PORT_FIRST..=LOCAL_PORT_LAST).contains(&tuple.ports.destination);
-        match kind {
-            // The gateway answers a ping, and gets the answers to its own.
-            Kind::EchoRequest | Kind::EchoReply => Ok(Opening::Local),
-            Kind::Tcp(flags) if own && (!flags.syn() || flags.ack()) => Ok(Opening::Local),
-            Kind::Udp if own => Ok(Opening::Local),
+        if is_for_the_gateway(tuple, kind) {
+            Ok(Opening::Local)
+        } else {
             // RFC 5382 REQ-4: nobody tells the sender of an unsolicited SYN, ever.
-            Kind::Tcp(_) | Kind::Udp | Kind::IcmpError => Err(DropReason::Unsolicited.into()),
+            Err(DropReason::Unsolicited.into())
         }
+    }
+}
+
+/// Whether a packet to one of the gateway's addresses is what it takes from anybody: it answers a
+/// ping, and gets the answers to what it has asked itself.
+fn is_for_the_gateway(tuple: &Tuple, kind: Kind) -> bool {
+    let own = (LOCAL_PORT_FIRST..=LOCAL_PORT_LAST).contains(&tuple.ports.destination);
+    match kind {
+        Kind::EchoRequest | Kind::EchoReply => true,
+        Kind::Tcp(flags) => own && (!flags.syn() || flags.ack()),
+        Kind::Udp => own,
+        Kind::IcmpError => false,
+    }
+}
+
+/// A host of the home that is a service has no more of the gateway than a routed one: neither its
+/// ports, which are other services', nor its own sockets.
+fn bridged_may(
+    policy: NetworkPolicy,
+    tuple: &Tuple,
+    kind: Kind,
+    place: Place,
+) -> Result<(), Refusal> {
+    match place {
+        Place::LanAddress if is_for_the_gateway(tuple, kind) => Ok(()),
+        Place::LanAddress | Place::WanAddress | Place::ServiceRouter => {
+            Err(prohibited(DropReason::ServiceToGateway))
+        }
+        Place::Services => Err(prohibited(DropReason::ServiceToService)),
+        Place::Lan => Err(DropReason::LanToLan.into()),
+        Place::Wan => match policy {
+            NetworkPolicy::Wan => Ok(()),
+            NetworkPolicy::Lan | NetworkPolicy::None => Err(prohibited(DropReason::ServicePolicy)),
+        },
     }
 }

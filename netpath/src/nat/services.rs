@@ -9,13 +9,24 @@ use hearth_model::ServiceId;
 use hearth_model::limits::{FORWARDS_MAX, SERVICES_MAX};
 use hearth_model::protocol::{Forward, NetRefusal, NetworkPolicy, Transport, Zone};
 
-/// A service with a routed link.
+/// How a service's packets come here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// By a link of its own: it has an address of the services' subnet.
+    Routed,
+    /// Over the home's bridge: it has an address of the home.
+    Bridged,
+}
+
+/// A service with a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Service {
     /// Its address.
     pub address: Ipv4Addr,
     /// Where it may open connections.
     pub policy: NetworkPolicy,
+    /// Where its packets come from.
+    pub way: Way,
 }
 
 /// A port of the gateway on one side.
@@ -59,6 +70,8 @@ impl Keyed for Forward {
 #[derive(Debug)]
 pub struct Services {
     links: Box<[Option<Service>]>,
+    /// Which of them are bridged: mostly one, the home's DHCP server.
+    bridged: heapless::Vec<ServiceId, SERVICES_MAX>,
     forwards: Table<Forward>,
     subnet: Ipv4Addr,
 }
@@ -69,6 +82,7 @@ impl Services {
     pub fn new(subnet: Ipv4Addr, hasher: Hasher) -> Services {
         Services {
             links: (0..SERVICES_MAX).map(|_| None).collect(),
+            bridged: heapless::Vec::new(),
             forwards: Table::new(FORWARDS_MAX, hasher),
             subnet,
         }
@@ -80,7 +94,14 @@ impl Services {
         self.links.get(id.index()).copied().flatten()
     }
 
-    /// The service that has an address: its number is the address less 2 in the subnet.
+    /// The bridged service that has an address of the home.
+    #[must_use]
+    pub fn bridged_at(&self, address: Ipv4Addr) -> Option<Service> {
+        let mut all = self.bridged.iter().filter_map(|id| self.get(*id));
+        all.find(|service| service.address == address)
+    }
+
+    /// The routed service that has an address: its number is the address less 2 in the subnet.
     #[must_use]
     pub fn at(&self, address: Ipv4Addr) -> Option<(ServiceId, Service)> {
         let offset = u32::from(address).wrapping_sub(u32::from(self.subnet));
@@ -93,21 +114,27 @@ impl Services {
     /// Adds or changes a link and returns the one that was there.
     ///
     /// # Errors
-    /// [`NetRefusal::Malformed`] where the address is not that of the number.
+    /// [`NetRefusal::Malformed`] where a routed one's address is not that of the number.
     pub fn attach(&mut self, id: ServiceId, new: Service) -> Result<Option<Service>, NetRefusal> {
         let number = u32::from(new.address).wrapping_sub(u32::from(self.subnet));
-        let link = self
-            .links
-            .get_mut(id.index())
-            .ok_or(NetRefusal::Malformed)?;
-        if number != u32::from(u16::from(id)) + 2 {
+        let is_its_own = number == u32::from(u16::from(id)) + 2;
+        if id.index() >= self.links.len() || (new.way == Way::Routed) != is_its_own {
             return Err(NetRefusal::Malformed);
         }
-        Ok(link.replace(new))
+        let old = self.detach(id);
+        if new.way == Way::Bridged {
+            // There is room for every number, and this one is not among them now.
+            self.bridged.push(id).map_err(|_| NetRefusal::Malformed)?;
+        }
+        if let Some(link) = self.links.get_mut(id.index()) {
+            *link = Some(new);
+        }
+        Ok(old)
     }
 
     /// Removes a link and returns it.
     pub fn detach(&mut self, id: ServiceId) -> Option<Service> {
+        self.bridged.retain(|bridged| *bridged != id);
         self.links.get_mut(id.index())?.take()
     }
 
@@ -127,7 +154,7 @@ impl Services {
                 return Err(NetRefusal::PortReserved { port });
             }
         }
-        if self.get(forward.id).is_none() {
+        if self.get(forward.id).is_none_or(|s| s.way == Way::Bridged) {
             return Err(NetRefusal::NotAttached);
         }
         if let Some(row) = self.forwards.find(forward.key()) {

@@ -10,6 +10,7 @@
 #![allow(clippy::wildcard_enum_match_arm)]
 
 mod home;
+mod hostile;
 mod recovery;
 mod services;
 mod support;

@@ -140,6 +140,7 @@ fn what_can_not_be_done_is_refused_by_name_and_changes_nothing() {
         link: Link::Bridged {
             address: Ipv4Addr::new(192, 168, 1, 2),
             prefix: 24,
+            policy: NetworkPolicy::Wan,
         },
     };
     let no_bridge = NetRefusal::Link {
@@ -171,6 +172,7 @@ fn a_bridged_service_is_a_host_of_the_home() {
         let link = Link::Bridged {
             address: Ipv4Addr::new(192, 168, 1, 2 + number),
             prefix: 24,
+            policy: NetworkPolicy::Wan,
         };
         manager.attach(number.into(), link);
     }

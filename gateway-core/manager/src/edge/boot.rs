@@ -230,6 +230,7 @@ fn link(manifest: &Manifest, gateway: &GatewayConfig, id: ServiceId) -> Option<L
         LinkKind::Bridged => Link::Bridged {
             address,
             prefix: gateway.lan.prefix,
+            policy,
         },
     })
 }

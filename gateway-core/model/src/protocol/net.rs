@@ -53,6 +53,8 @@ pub enum Link {
         address: Ipv4Addr,
         /// Length of the LAN's prefix, bits.
         prefix: u8,
+        /// Where it may open connections to besides the home's hosts.
+        policy: NetworkPolicy,
     },
 }
 

@@ -4,6 +4,7 @@
     reason = "a test names the outcome that it expects; all others fail it"
 )]
 
+mod bridged;
 mod icmp;
 mod limits;
 mod properties;

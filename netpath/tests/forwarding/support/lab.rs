@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -193,6 +193,19 @@ impl Lab {
         fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
+    /// Asks the program what it has dropped, until it tells each of these lines.
+    #[track_caller]
+    pub fn until_counted(&self, lines: &[&str]) {
+        let pid = i32::try_from(self.netpath.as_ref().unwrap().0.id()).unwrap();
+        // SAFETY: kill(2) takes no pointer; the process is ours and was not waited for.
+        let sent = unsafe { libc::kill(pid, libc::SIGUSR1) };
+        assert_eq!(sent, 0);
+        for line in lines {
+            let told = format!("hearth-netpath: {line}\n");
+            self.until(line, || self.log().contains(&told));
+        }
+    }
+
     /// What the address server has logged so far.
     pub fn dhcp_log(&self) -> String {
         fs::read_to_string(self.path("dnsmasq.log")).unwrap_or_default()
@@ -226,6 +239,27 @@ impl Lab {
             Side::Wan => "wan",
         };
         format!("{}-{side}", self.name)
+    }
+
+    /// The network namespace of a side, as a file.
+    pub fn namespace_of(&self, side: Side) -> PathBuf {
+        match side {
+            Side::Lan | Side::Wan => Path::new("/run/netns").join(self.space(side)),
+            Side::Gateway => format!("/proc/{}/ns/net", self.holder_pid()).into(),
+        }
+    }
+
+    /// The network namespace of a service, as a file: its pin is a mount of the gateway's.
+    pub fn namespace_of_service(&self, number: u16) -> PathBuf {
+        let root = format!("/proc/{}/root", self.holder_pid());
+        let pin = self.path(&format!("netns/{number}"));
+        Path::new(&root).join(pin.strip_prefix("/").unwrap())
+    }
+
+    /// The hardware address of an interface of the gateway.
+    pub fn hardware(&self, interface: &str) -> [u8; 6] {
+        let path = format!("/sys/class/net/{interface}/address");
+        hardware(&text(&self.run(Side::Gateway, &["cat", &path]).stdout))
     }
 
     fn holder_pid(&self) -> u32 {
@@ -368,6 +402,13 @@ pub fn spawn(command: &mut Command) -> Running {
 fn run(command: &mut Command) {
     let done = command.output().unwrap();
     assert!(done.status.success(), "{command:?}: {}", text(&done.stderr));
+}
+
+/// The address that is written so.
+pub fn hardware(text: &str) -> [u8; 6] {
+    let bytes = text.trim().split(':');
+    let bytes: Vec<u8> = bytes.map(|b| u8::from_str_radix(b, 16).unwrap()).collect();
+    bytes.try_into().unwrap()
 }
 
 /// What a command has printed.

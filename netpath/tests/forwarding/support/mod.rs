@@ -4,3 +4,4 @@ pub mod lab;
 pub mod manager;
 pub mod peers;
 pub mod sniffer;
+pub mod tap;

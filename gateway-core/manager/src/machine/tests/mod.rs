@@ -41,6 +41,7 @@ fn package(name: &str, access: &str) -> Package {
         Link::Bridged {
             address,
             prefix: 24,
+            policy: NetworkPolicy::Wan,
         }
     } else {
         Link::Routed {
