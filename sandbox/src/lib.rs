@@ -11,6 +11,7 @@
 pub mod launcher;
 pub mod limits;
 pub mod outside;
+pub mod record;
 pub mod run;
 pub mod seccomp;
 pub mod steps;

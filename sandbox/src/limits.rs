@@ -39,3 +39,7 @@ pub const RUN_UID: u32 = 1000;
 
 /// Tries to get a free loop device: another process may take the one just found.
 pub const LOOP_TRIES: u8 = 8;
+
+/// Different calls that a recording keeps; a program makes a few dozen beyond the base policy, and one that
+/// counts through argument values is not worth more memory.
+pub const RECORD_NEEDS_MAX: usize = 1024;

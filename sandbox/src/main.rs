@@ -1,9 +1,11 @@
-//! The command `hearth-sandbox`: `run` for people, `exec-plan` for PID 1.
+//! The command `hearth-sandbox`: `run`, `record` and `lint` for people, `exec-plan` for PID 1.
 #![deny(unsafe_code)]
 
 use clap::{Parser, Subcommand};
 use hearth_sandbox::launcher;
+use hearth_sandbox::record::{self, RecordArgs};
 use hearth_sandbox::run::{self, RunArgs};
+use hearth_sandbox::seccomp::lint::{self, LintArgs};
 use std::process::ExitCode;
 
 /// Run one program in a sandbox.
@@ -18,6 +20,10 @@ struct Command {
 enum Action {
     /// Run a command in a sandbox and return its exit status
     Run(Box<RunArgs>),
+    /// Run a command outside and write what its manifest needs of system calls
+    Record(Box<RecordArgs>),
+    /// Tell what is wrong with the system calls that manifests ask for
+    Lint(LintArgs),
     /// Become a service: for PID 1, which passes the plan on descriptor 3
     ExecPlan,
 }
@@ -25,6 +31,8 @@ enum Action {
 fn main() -> ExitCode {
     ExitCode::from(match Command::parse().action {
         Action::Run(args) => run::run(&args),
+        Action::Record(args) => record::record(&args),
+        Action::Lint(args) => lint::command(&args),
         Action::ExecPlan => launcher::exec_plan(),
     })
 }

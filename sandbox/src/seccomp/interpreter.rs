@@ -8,6 +8,7 @@ pub enum Answer {
     Allow,
     Errno(u32),
     Kill,
+    Tell,
 }
 
 /// Runs `program` over one `struct seccomp_data` (linux/seccomp.h).
@@ -44,6 +45,7 @@ pub fn run(program: &[sock_filter], arch: u32, number: u32, args: [u64; 6]) -> A
     match program[at].k {
         0x7fff_0000 => Answer::Allow,
         0x8000_0000 => Answer::Kill,
+        0x7fc0_0000 => Answer::Tell,
         errno if errno >> 16 == 5 => Answer::Errno(errno & 0xffff),
         other => panic!("return {other:#x}"),
     }

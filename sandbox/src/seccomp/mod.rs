@@ -4,7 +4,8 @@ pub mod abi;
 pub mod constants;
 pub mod data;
 pub mod filter;
+pub mod lint;
 pub mod policy;
 
 #[cfg(test)]
-mod interpreter;
+pub(crate) mod interpreter;

@@ -4,6 +4,7 @@
 
 pub mod clone;
 pub mod landlock;
+pub mod listener;
 pub mod loop_device;
 pub mod mount;
 pub mod privilege;
