@@ -2,9 +2,9 @@
 //! sizes, and answers as a service's filter where no manifest changes the answer.
 
 use crate::seccomp::abi::Abi;
-use crate::seccomp::filter::{ARCHITECTURE_KILL, compile};
+use crate::seccomp::filter::{ARCHITECTURE_KILL, Program, compile};
+use crate::seccomp::instruction::Instruction;
 use crate::seccomp::policy::{Policy, PolicyError};
-use seccompiler::sock_filter;
 
 // linux/seccomp.h
 const REFUSE: u32 = 0x0005_0000 | libc::EPERM as u32; // SECCOMP_RET_ERRNO
@@ -12,13 +12,12 @@ const TELL: u32 = 0x7fc0_0000; // SECCOMP_RET_USER_NOTIF
 
 // linux/filter.h, linux/bpf_common.h
 const RETURN: u16 = 0x06; // BPF_RET | BPF_K
-const JUMP: u16 = 0x05; // BPF_JMP | BPF_JA
 
 /// The filter of a recording over `base`, for the kernel and for programs of both word sizes.
 ///
 /// # Errors
 /// [`PolicyError::Compile`] where it is too long.
-pub fn telling(base: &Policy) -> Result<Vec<sock_filter>, PolicyError> {
+pub fn telling(base: &Policy) -> Result<Program, PolicyError> {
     let mut policy = base.clone();
     // A dangerous call is told like every other that is not allowed.
     policy.killed.clear();
@@ -33,14 +32,7 @@ pub fn telling(base: &Policy) -> Result<Vec<sock_filter>, PolicyError> {
     let rest = first.len().saturating_sub(ARCHITECTURE_KILL + 1);
     let distance = u32::try_from(rest).unwrap_or(u32::MAX);
     match first.get_mut(ARCHITECTURE_KILL) {
-        Some(kill) if kill.code == RETURN => {
-            *kill = sock_filter {
-                code: JUMP,
-                jt: 0,
-                jf: 0,
-                k: distance,
-            }
-        }
+        Some(kill) if kill.code == RETURN => *kill = Instruction::skip(distance),
         Some(_) | None => {
             return Err(PolicyError::Compile(
                 "the program does not begin with the expected check of the architecture".into(),

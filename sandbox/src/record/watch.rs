@@ -3,11 +3,11 @@
 
 use super::needs::{Needs, Ruling};
 use crate::seccomp::abi::Abi;
+use crate::seccomp::instruction::Instruction;
 use crate::sys::listener::{self, Call, Reaped, Verdict};
 use crate::sys::privilege::{self, Capabilities, Groups};
 use crate::sys::process::{self, Ended};
 use crate::sys::{Errno, listener::Watched};
-use seccompiler::sock_filter;
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -40,7 +40,7 @@ pub fn watch(
     words: &[String],
     guise: &Guise,
     output: Output,
-    filter: Vec<sock_filter>,
+    filter: Vec<Instruction>,
     needs: &mut Needs,
 ) -> Result<Ended, String> {
     let (program, arguments) = words.split_first().ok_or("no command")?;
@@ -93,7 +93,7 @@ fn reason(error: &std::io::Error) -> String {
 
 /// Between fork and exec: becomes what the command is to be, with the filter last. All that this calls
 /// afterwards is in the base policy, so that nothing of ours is told.
-fn put_on(guise: &Guise, filter: &[sock_filter], socket: BorrowedFd<'_>) -> Result<(), Errno> {
+fn put_on(guise: &Guise, filter: &[Instruction], socket: BorrowedFd<'_>) -> Result<(), Errno> {
     if let Some(root) = &guise.root {
         listener::change_root(root)?;
     }

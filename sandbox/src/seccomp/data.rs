@@ -2,7 +2,7 @@
 //! disk can widen them.
 
 use super::constants;
-use super::policy::PolicyError;
+use super::error::PolicyError;
 use serde::Deserialize;
 
 /// What a plan may name, with the files' text.

@@ -1,10 +1,5 @@
 //! A [`Policy`] as a program for the kernel (seccomp(2)), for either word size.
 //!
-//! `seccompiler` makes the list of allowed calls, but knows no i386. Its program begins with a check
-//! of one architecture word and then only compares numbers, so it serves i386 as well: our numbers go
-//! in, and the word in the check becomes [`Abi::audit_arch`]. Behind the check come our own answers:
-//! absent calls and calls newer than our tables get ENOSYS; behind the list, the dangerous calls kill.
-//!
 //! A foreign way into the kernel would make a call by another table of numbers, so it is killed, whatever
 //! it calls. On x86_64 these are the gate of i386 (`int 0x80`, a 32-bit code segment), which the check of
 //! the architecture word sees, and x32, which shows the same word and a bit in the number. For an i386
@@ -12,174 +7,56 @@
 //! hide many calls behind one number are in the policy files: `socketcall` and `ipc`, both of i386.
 
 use super::abi::Abi;
-use super::data::Condition;
+use super::instruction::{Instruction, allow_when};
 use super::policy::{Policy, PolicyError, Rule};
-use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
-    SeccompRule, TargetArch, sock_filter,
-};
-use std::collections::BTreeMap;
+use super::tree::{INSTRUCTIONS_MAX, Verdicts};
 
-/// The bit that marks an x32 call (asm/unistd.h).
-const X32_BIT: u32 = 0x4000_0000;
+pub use super::tree::ARCHITECTURE_KILL;
 
-// linux/filter.h, linux/bpf_common.h
-const LOAD_WORD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
-const JUMP_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
-const JUMP_GREATER: u16 = 0x25; // BPF_JMP | BPF_JGT | BPF_K
-const JUMP_GREATER_EQUAL: u16 = 0x35; // BPF_JMP | BPF_JGE | BPF_K
-const RETURN: u16 = 0x06; // BPF_RET | BPF_K
-
-/// Longest filter (linux/bpf_common.h, `BPF_MAXINSNS`).
-const INSTRUCTIONS_MAX: usize = 4096;
-
-/// Instructions before the list: load architecture, compare, kill, load number.
-const CHECK_LENGTH: usize = 4;
-
-/// Where among them the foreign architecture is killed.
-pub const ARCHITECTURE_KILL: usize = 2;
+/// A filter.
+pub type Program = Vec<Instruction>;
 
 /// The filter for `policy` on `abi`.
 ///
 /// # Errors
 /// [`PolicyError::Compile`] where the policy is too large for a filter (4096 instructions).
-pub fn compile(policy: &Policy, abi: Abi) -> Result<BpfProgram, PolicyError> {
-    let mut rules = BTreeMap::new();
+pub fn compile(policy: &Policy, abi: Abi) -> Result<Program, PolicyError> {
     // A call that only the other word size has is left out.
+    let mut pieces = Vec::new();
     for (number, name) in abi.calls() {
-        if let Some(rule) = policy.allowed.get(name) {
-            rules.insert(i64::from(number), rule_list(rule)?);
+        if let Some(Rule::When(alternatives)) = policy.allowed.get(name) {
+            for conditions in alternatives {
+                let piece = allow_when(conditions).map_err(PolicyError::Compile)?;
+                pieces.push((number, piece));
+            }
         }
     }
-    let filter = SeccompFilter::new(
-        rules,
-        SeccompAction::Errno(libc::EPERM as u32),
-        SeccompAction::Allow,
-        TargetArch::x86_64,
-    );
-    let mut program: BpfProgram = filter
-        .and_then(TryInto::try_into)
-        .map_err(|error: seccompiler::BackendError| PolicyError::Compile(error.to_string()))?;
-    set_architecture(&mut program, abi)?;
-    program.splice(CHECK_LENGTH..CHECK_LENGTH, answers(policy, abi));
-    // Before the answer to all that is not listed, which comes last: whoever makes an allowed call does
-    // not pass them.
-    let last = program.len().saturating_sub(1);
-    program.splice(last..last, kills(policy, abi));
-    if program.len() > INSTRUCTIONS_MAX {
-        return Err(PolicyError::Compile(format!(
-            "{} instructions, the kernel takes {INSTRUCTIONS_MAX}",
-            program.len()
-        )));
+    let mut verdicts = Verdicts::new(abi, abi.newest());
+    for (number, piece) in &pieces {
+        verdicts.allow_where(*number, piece);
     }
-    Ok(program)
-}
-
-fn set_architecture(program: &mut BpfProgram, abi: Abi) -> Result<(), PolicyError> {
-    match program.as_mut_slice() {
-        [load, check, _, number, ..]
-            if load.code == LOAD_WORD
-                && check.code == JUMP_EQUAL
-                && check.k == Abi::X86_64.audit_arch()
-                && number.code == LOAD_WORD =>
-        {
-            check.k = abi.audit_arch();
-            Ok(())
+    for (number, name) in abi.calls() {
+        if policy.allowed.get(name) == Some(&Rule::Always) {
+            verdicts.allow(number);
         }
-        _ => Err(PolicyError::Compile(
-            "the program does not begin with the expected check of the architecture".into(),
-        )),
-    }
-}
-
-/// What stands between the check and the list.
-fn answers(policy: &Policy, abi: Abi) -> BpfProgram {
-    let no_such_call = SeccompAction::Errno(libc::ENOSYS as u32);
-    let mut program = BpfProgram::new();
-    if abi == Abi::X86_64 {
-        program.extend(answer(
-            JUMP_GREATER_EQUAL,
-            X32_BIT,
-            SeccompAction::KillProcess,
-        ));
     }
     for number in policy.absent.iter().filter_map(|call| abi.number(call)) {
-        program.extend(answer(JUMP_EQUAL, number, no_such_call.clone()));
+        verdicts.hide(number);
     }
-    program.extend(answer(JUMP_GREATER, abi.newest(), no_such_call));
-    program
-}
-
-/// What stands behind the list.
-fn kills(policy: &Policy, abi: Abi) -> BpfProgram {
-    let numbers = policy.killed.iter().filter_map(|call| abi.number(call));
-    numbers
-        .flat_map(|number| answer(JUMP_EQUAL, number, SeccompAction::KillProcess))
-        .collect()
-}
-
-/// Returns `action` where the comparison holds, and goes on where not.
-fn answer(comparison: u16, number: u32, action: SeccompAction) -> [sock_filter; 2] {
-    [
-        instruction(comparison, number, 0, 1),
-        instruction(RETURN, action.into(), 0, 0),
-    ]
-}
-
-fn instruction(code: u16, k: u32, jt: u8, jf: u8) -> sock_filter {
-    sock_filter { code, jt, jf, k }
-}
-
-/// `seccompiler` allows a call when any of its rules holds, and always when it has none.
-fn rule_list(rule: &Rule) -> Result<Vec<SeccompRule>, PolicyError> {
-    let mut list = Vec::new();
-    if let Rule::When(alternatives) = rule {
-        for conditions in alternatives {
-            for all in combinations(conditions)? {
-                let rule = SeccompRule::new(all)
-                    .map_err(|error| PolicyError::Compile(error.to_string()))?;
-                list.push(rule);
-            }
-        }
+    for number in policy.killed.iter().filter_map(|call| abi.number(call)) {
+        verdicts.kill(number);
     }
-    Ok(list)
+    fitting(verdicts.filter())
 }
 
-/// Each way to meet all conditions: the product of their alternatives.
-fn combinations(conditions: &[Condition]) -> Result<Vec<Vec<SeccompCondition>>, PolicyError> {
-    let mut ways = vec![Vec::new()];
-    for condition in conditions {
-        ways = match condition {
-            Condition::NoneOf { arg, values } => {
-                for value in values {
-                    let other = compare(*arg, SeccompCmpOp::Ne, *value)?;
-                    ways.iter_mut().for_each(|way| way.push(other.clone()));
-                }
-                ways
-            }
-            Condition::OneOf { arg, mask, values } => {
-                let mut more = Vec::new();
-                for value in values {
-                    let same = SeccompCmpOp::MaskedEq(u64::from(*mask));
-                    let same = compare(*arg, same, *value)?;
-                    more.extend(ways.iter().map(|way| {
-                        let mut way = way.clone();
-                        way.push(same.clone());
-                        way
-                    }));
-                }
-                more
-            }
-        };
+/// A filter that the kernel takes.
+pub(super) fn fitting(program: Program) -> Result<Program, PolicyError> {
+    match program.len() {
+        0..=INSTRUCTIONS_MAX => Ok(program),
+        count => Err(PolicyError::Compile(format!(
+            "{count} instructions, the kernel takes {INSTRUCTIONS_MAX}"
+        ))),
     }
-    Ok(ways)
-}
-
-/// The low 32 bits only: of these arguments (`int`, `unsigned int`, flags) the kernel reads no more, so
-/// a test of all 64 could be passed by with a high bit set.
-fn compare(arg: u8, op: SeccompCmpOp, value: u32) -> Result<SeccompCondition, PolicyError> {
-    SeccompCondition::new(arg, SeccompCmpArgLen::Dword, op, u64::from(value))
-        .map_err(|error| PolicyError::Compile(error.to_string()))
 }
 
 #[cfg(test)]
@@ -190,7 +67,7 @@ mod tests {
     use super::*;
     use hearth_model::plan::SeccompPlan;
 
-    fn filter(abi: Abi, policies: &[&str]) -> BpfProgram {
+    fn filter(abi: Abi, policies: &[&str]) -> Program {
         let plan = SeccompPlan {
             policies: policies.iter().map(|&name| name.to_owned()).collect(),
             extra: vec![],
@@ -198,7 +75,7 @@ mod tests {
         compile(&Policy::select(&plan).unwrap(), abi).unwrap()
     }
 
-    fn ask(program: &BpfProgram, abi: Abi, call: &str, args: [u64; 6]) -> Answer {
+    fn ask(program: &Program, abi: Abi, call: &str, args: [u64; 6]) -> Answer {
         let number = abi.number(call).unwrap();
         run(program, abi.audit_arch(), number, args)
     }
@@ -258,7 +135,7 @@ mod tests {
             );
         }
         let program = filter(Abi::X86_64, &[]);
-        let x32_read = X32_BIT;
+        let x32_read = 0x4000_0000; // asm/unistd.h, __X32_SYSCALL_BIT
         assert_eq!(
             run(&program, Abi::X86_64.audit_arch(), x32_read, NO_ARGS),
             Answer::Kill
@@ -396,7 +273,7 @@ mod tests {
                     "exec-children",
                 ],
             );
-            assert!(program.len() < 2048, "{}", program.len());
+            assert!(program.len() < 1024, "{}", program.len());
         }
     }
 }

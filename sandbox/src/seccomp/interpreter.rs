@@ -1,6 +1,6 @@
 //! The part of classic BPF that our filters use, for tests: what the kernel would answer.
 
-use seccompiler::sock_filter;
+use super::instruction::Instruction;
 
 /// What a filter returns.
 #[derive(Debug, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub enum Answer {
 }
 
 /// Runs `program` over one `struct seccomp_data` (linux/seccomp.h).
-pub fn run(program: &[sock_filter], arch: u32, number: u32, args: [u64; 6]) -> Answer {
+pub fn run(program: &[Instruction], arch: u32, number: u32, args: [u64; 6]) -> Answer {
     let load = |offset: u32| match offset {
         0 => number,
         4 => arch,

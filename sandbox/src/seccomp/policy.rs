@@ -1,71 +1,14 @@
 //! What the policy files add up to for one service: its [`Policy`] is `base` plus the differences and
 //! single calls that its plan names. What comes of a call that it does not allow is its [`Fate`].
 
-use super::abi::Abi;
-use super::data::{self, Condition, Decided, Entry, Manifest, PolicyFile};
+use super::data::{self, Condition, Entry, PolicyFile};
 use crate::sys::privilege::Capabilities;
 use hearth_model::plan::SeccompPlan;
 use std::collections::BTreeMap;
-use std::fmt;
 
 pub use super::data::DIFFERENCES;
-
-/// Why there is no policy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PolicyError {
-    /// A plan names a policy that does not exist.
-    UnknownPolicy(String),
-    /// A plan names a system call that neither word size has.
-    UnknownCall(String),
-    /// A plan names a call that no service gets.
-    Refused {
-        /// The call.
-        call: String,
-        /// Why nobody gets it.
-        why: String,
-    },
-    /// A plan names a call that a policy allows only with some arguments.
-    Conditional {
-        /// The call.
-        call: String,
-    },
-    /// A policy file is wrong; the tests of this crate make that impossible in a released program.
-    File {
-        /// Which.
-        file: &'static str,
-        /// What is wrong, with its line where known.
-        reason: String,
-    },
-    /// The filter could not be made.
-    Compile(String),
-}
-
-impl fmt::Display for PolicyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            PolicyError::UnknownPolicy(name) => {
-                write!(f, "there is no policy {name:?}; there are:")?;
-                DIFFERENCES
-                    .iter()
-                    .try_for_each(|(known, _)| write!(f, " {known}"))
-            }
-            PolicyError::UnknownCall(name) => {
-                write!(f, "there is no system call {name:?}; see syscalls(2)")
-            }
-            PolicyError::Refused { call, why } => {
-                write!(f, "no service gets the system call {call}: {why}")
-            }
-            PolicyError::Conditional { call } => write!(
-                f,
-                "the system call {call} is only safe with some arguments: name a policy instead"
-            ),
-            PolicyError::File { file, reason } => write!(f, "policy {file}: {reason}"),
-            PolicyError::Compile(reason) => write!(f, "no filter from this policy: {reason}"),
-        }
-    }
-}
-
-impl std::error::Error for PolicyError {}
+pub use super::error::PolicyError;
+pub use super::fate::{Answer, Fate, Remedy, fate};
 
 /// When a call is allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,95 +109,10 @@ impl Policy {
     }
 }
 
-/// What the kernel does with a call that the service's policy does not allow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// Ends the program with SIGSYS.
-    Killed,
-    /// EPERM.
-    Refused,
-    /// ENOSYS: libraries use an older call.
-    Absent,
-}
-
-/// What a manifest can do about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Remedy {
-    /// `[[sandbox.syscall]]` with its name and a reason.
-    Manifest,
-    /// `sandbox.policies`: it is only safe with some arguments, and these know which; with arguments that
-    /// none of them allows, nothing.
-    Policies(Vec<&'static str>),
-    /// Nothing, for this reason.
-    None {
-        /// Why no service gets it.
-        why: String,
-    },
-}
-
-/// What comes of a call that the service's policy does not allow, and what its manifest can do about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fate {
-    /// What the kernel does.
-    pub answer: Answer,
-    /// What can be done.
-    pub remedy: Remedy,
-}
-
-/// The fate of the call with this name.
-///
-/// # Errors
-/// [`PolicyError::UnknownCall`], [`PolicyError::File`].
-pub fn fate(call: &str) -> Result<Fate, PolicyError> {
-    if !Abi::ALL.iter().any(|abi| abi.number(call).is_some()) {
-        return Err(PolicyError::UnknownCall(call.to_owned()));
-    }
-    let has = |calls: &[String]| calls.iter().any(|known| known == call);
-    let decided = |answer, groups: Vec<Decided>| {
-        let group = groups.into_iter().find(|group| has(&group.calls))?;
-        let remedy = match group.manifest {
-            Manifest::MayAllow => Remedy::Manifest,
-            Manifest::Never => Remedy::None { why: group.why },
-        };
-        Some(Fate { answer, remedy })
-    };
-    let (refused, base) = (data::refused()?, data::base()?);
-    if let Some(group) = base.absent.into_iter().find(|group| has(&group.calls)) {
-        return Ok(Fate {
-            answer: Answer::Absent,
-            remedy: Remedy::None { why: group.why },
-        });
-    }
-    let listed = decided(Answer::Killed, refused.killed);
-    if let Some(fate) = listed.or_else(|| decided(Answer::Refused, refused.refused)) {
-        return Ok(fate);
-    }
-    let limited = |entries: &[Entry]| {
-        entries
-            .iter()
-            .any(|entry| !entry.when.is_empty() && has(&entry.calls))
-    };
-    let mut is_limited = limited(&base.allow);
-    let mut policies = Vec::new();
-    for &(name, _) in DIFFERENCES {
-        let allow = data::difference(name)?.allow;
-        is_limited |= limited(&allow);
-        if allow.iter().any(|entry| has(&entry.calls)) {
-            policies.push(name);
-        }
-    }
-    Ok(Fate {
-        answer: Answer::Refused,
-        remedy: if is_limited {
-            Remedy::Policies(policies)
-        } else {
-            Remedy::Manifest
-        },
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::abi::Abi;
+    use super::super::data::Decided;
     use super::*;
 
     fn plan(policies: &[&str], extra: &[&str]) -> SeccompPlan {

@@ -2,11 +2,11 @@
 //! property. A dry run prints it.
 
 use super::landlock::Rules;
+use crate::seccomp::filter::Program;
 use crate::sys::mount::{NO_DEV, NO_EXEC, NO_SUID, READ_ONLY};
 use crate::sys::privilege::{Capabilities, Groups, Limit};
 use crate::sys::process::Strings;
 use hearth_model::step::Step;
-use seccompiler::BpfProgram;
 use std::ffi::{CStr, CString};
 use std::fmt;
 
@@ -99,7 +99,7 @@ pub enum Operation {
     /// Die when whoever started it does.
     EndWithParent,
     /// Install the system-call filter.
-    Filter(BpfProgram),
+    Filter(Program),
     /// Change the working folder.
     WorkingFolder(CString),
     /// Execute the service.

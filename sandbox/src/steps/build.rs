@@ -4,8 +4,8 @@ use super::action::{Action, Attributes, FileSystem, Need, Operation, Target};
 use super::landlock::Rules;
 use crate::limits::{DEV_INODES, DEV_SIZE, INODES_PER_TMPFS_MAX, PAGE};
 use crate::seccomp::abi::Abi;
-use crate::seccomp::filter;
-use crate::seccomp::policy::{Policy, PolicyError};
+use crate::seccomp::compiled::{Selected, select};
+use crate::seccomp::policy::PolicyError;
 use crate::sys::mount::{NO_DEV, NO_EXEC, NO_SUID, READ_ONLY};
 use crate::sys::privilege::{Capabilities, Groups, Limit};
 use crate::sys::process::Strings;
@@ -272,8 +272,10 @@ fn give_up(list: &mut List, plan: &Plan) -> Result<(), BuildError> {
     list.push(Step::ResourceLimit, files);
     list.push(Step::ResourceLimit, Operation::Limit(Limit::CoreSize, 0));
     list.push(Step::Keyring, Operation::Keyring);
-    let policy = Policy::select(&plan.seccomp)?;
-    let kept = policy.capabilities;
+    let Selected {
+        program,
+        capabilities: kept,
+    } = select(&plan.seccomp, Abi::NATIVE)?;
     if kept != Capabilities::NONE {
         list.push(Step::DropCapabilities, Operation::ForeignNetwork);
     }
@@ -292,7 +294,6 @@ fn give_up(list: &mut List, plan: &Plan) -> Result<(), BuildError> {
     list.push(Step::DropCapabilities, Operation::DropCapabilities(kept));
     // The change of user takes it off: only now.
     list.push(Step::EndWithParent, Operation::EndWithParent);
-    let program = filter::compile(&policy, Abi::NATIVE)?;
     list.push(Step::Seccomp, Operation::Filter(program));
     Ok(())
 }

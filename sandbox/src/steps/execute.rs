@@ -4,7 +4,7 @@
 use super::action::{Action, FileSystem, Need, Operation, Target};
 use crate::sys::mount::{self, Kind, NO_DEV, NO_EXEC, NO_SUID, NewFileSystem, READ_ONLY, Reach};
 use crate::sys::privilege::Owner;
-use crate::sys::{Errno, privilege, process};
+use crate::sys::{Errno, privilege, process, seccomp};
 use hearth_model::limits::LAUNCHER_STATUS_FD;
 use hearth_model::step::{Step, StepFailure};
 use std::ffi::{CStr, CString};
@@ -78,7 +78,7 @@ fn perform(operation: &Operation, root: &mut Option<OwnedFd>) -> Result<(), Errn
         Operation::NoNewPrivileges => privilege::set_no_new_privileges(),
         Operation::Landlock(rules) => rules.apply(),
         Operation::EndWithParent => process::end_with_parent(),
-        Operation::Filter(program) => install(program),
+        Operation::Filter(program) => seccomp::install(program),
         Operation::WorkingFolder(path) => mount::change_folder(path),
         Operation::Execute {
             program,
@@ -203,12 +203,4 @@ fn keyring() -> Result<(), Errno> {
         Err(Errno(libc::ENOSYS)) => Ok(()),
         other => other,
     }
-}
-
-fn install(program: &seccompiler::BpfProgram) -> Result<(), Errno> {
-    use seccompiler::Error;
-    seccompiler::apply_filter(program).map_err(|error| match error {
-        Error::Prctl(error) | Error::Seccomp(error) => Errno::from(error),
-        Error::Backend(_) | Error::EmptyFilter | Error::ThreadSync(_) => Errno(libc::EINVAL),
-    })
 }

@@ -2,7 +2,7 @@
 //! kernel makes them; and what a process needs that looks after all that its command starts.
 
 use super::{Errno, check, check_int, owned};
-use seccompiler::sock_filter;
+use crate::seccomp::instruction::Instruction;
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::ptr;
@@ -37,7 +37,7 @@ struct Response {
 const _: () = assert!(mem::size_of::<Response>() == 24);
 
 /// Both mirror `struct sock_filter`, linux/filter.h.
-const _: () = assert!(mem::size_of::<sock_filter>() == mem::size_of::<libc::sock_filter>());
+const _: () = assert!(mem::size_of::<Instruction>() == mem::size_of::<libc::sock_filter>());
 
 /// The kernel writes and reads its own size of a structure, which a later one may have extended.
 #[repr(C)]
@@ -74,7 +74,7 @@ pub enum Verdict {
 ///
 /// # Errors
 /// EBUSY where this process has a listener already; as seccomp(2).
-pub fn listen(program: &[sock_filter]) -> Result<OwnedFd, Errno> {
+pub fn listen(program: &[Instruction]) -> Result<OwnedFd, Errno> {
     let fprog = libc::sock_fprog {
         len: u16::try_from(program.len()).map_err(|_| Errno(libc::E2BIG))?,
         filter: program.as_ptr().cast::<libc::sock_filter>().cast_mut(),

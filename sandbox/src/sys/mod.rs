@@ -9,6 +9,7 @@ pub mod loop_device;
 pub mod mount;
 pub mod privilege;
 pub mod process;
+pub mod seccomp;
 
 use hearth_model::step::errno_words;
 use std::fmt;
