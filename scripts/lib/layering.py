@@ -12,11 +12,11 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 ARROWS = {  # crate: the crates of ours it may import
     "gateway-core/model": set(),
     "gateway-core/init": {"hearth-model"},
-    "gateway-core/manager": {"hearth-model"},
+    "gateway-core/manager": {"hearth-model", "hearth-bpf"},
     "gateway-core/cli": {"hearth-model"},
     "gateway-core/web": {"hearth-model", "hearth"},  # hearth: the API's client is the command's library
     "gateway-core/stage1": set(),
-    "gateway-core/bpf": set(),
+    "gateway-core/bpf": {"hearth-model"},
     "sandbox": {"hearth-model", "hearth-bpf"},
     "netpath": {"hearth-model", "hearth-bpf"},
 }

@@ -10,6 +10,7 @@
 #![deny(unsafe_code)]
 
 pub mod error;
+pub mod gate;
 pub mod guard;
 pub mod limits;
 pub mod map;

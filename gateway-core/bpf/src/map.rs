@@ -6,6 +6,7 @@
 
 use crate::error::KernelError;
 use crate::object::{MapSpec, Object};
+use crate::program::Program;
 use crate::sys::bpf::{self, maps};
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -66,12 +67,23 @@ impl Map {
         Map::from_fd(bpf::object_get(path)?, spec)
     }
 
-    /// Opens one by the number under which the kernel knows it ([`crate::program::Info::maps`]).
+    /// Opens the map `spec` of a loaded program, by its name's first 15 bytes, as the kernel keeps it.
     ///
     /// # Errors
-    /// As [`Map::open`].
-    pub fn by_id(id: u32, spec: MapSpec) -> Result<Map, KernelError> {
-        Map::from_fd(maps::by_id(id)?, spec)
+    /// [`KernelError::Refused`] with `ENOENT` where the program has none of that name; as [`Map::open`].
+    pub fn of(program: &Program, spec: MapSpec) -> Result<Map, KernelError> {
+        let kept = |name: [u8; 16]| {
+            let wanted = spec.name.bytes().take(15).chain([0]);
+            wanted.zip(name).all(|(wanted, kept)| wanted == kept)
+        };
+        for id in program.info()?.maps {
+            let fd = maps::by_id(id)?;
+            if kept(maps::info(fd.as_fd())?.name) {
+                return Map::from_fd(fd, spec);
+            }
+        }
+        let (what, errno) = ("find a program's map", libc::ENOENT);
+        Err(KernelError::Refused { what, errno })
     }
 
     fn from_fd(fd: OwnedFd, spec: MapSpec) -> Result<Map, KernelError> {

@@ -144,8 +144,60 @@ pub fn leave_as(address: Ipv4Addr) -> [Instruction; 23] {
 pub enum Kind {
     /// A packet at an interface, by tc.
     Classifier,
-    /// A device that a process of a cgroup opens.
-    CgroupDevice,
+    /// What a process of a cgroup does.
+    Cgroup(Hook),
+}
+
+/// Where a program stands at a cgroup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// A device is opened or made.
+    Device,
+    /// A socket of the Internet family is made.
+    Socket,
+    /// bind(2) over IPv4.
+    Bind4,
+    /// bind(2) over IPv6.
+    Bind6,
+    /// connect(2) over IPv4.
+    Connect4,
+    /// connect(2) over IPv6.
+    Connect6,
+    /// A datagram of an unconnected socket over IPv4.
+    Send4,
+    /// A datagram of an unconnected socket over IPv6.
+    Send6,
+}
+
+impl Hook {
+    /// Its number, `enum bpf_attach_type`.
+    pub(crate) fn number(self) -> u32 {
+        match self {
+            Hook::Device => 6,
+            Hook::Socket => 2,
+            Hook::Bind4 => 8,
+            Hook::Bind6 => 9,
+            Hook::Connect4 => 10,
+            Hook::Connect6 => 11,
+            Hook::Send4 => 14,
+            Hook::Send6 => 15,
+        }
+    }
+
+    /// What the kernel's man pages call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Hook::Device => "device",
+            Hook::Socket => "socket",
+            Hook::Bind4 => "bind4",
+            Hook::Bind6 => "bind6",
+            Hook::Connect4 => "connect4",
+            Hook::Connect6 => "connect6",
+            Hook::Send4 => "sendmsg4",
+            Hook::Send6 => "sendmsg6",
+        }
+    }
 }
 
 impl Kind {
@@ -153,7 +205,16 @@ impl Kind {
     pub(crate) fn numbers(self) -> (u32, u32) {
         match self {
             Kind::Classifier => (3, 0),
-            Kind::CgroupDevice => (15, 6),
+            Kind::Cgroup(hook) => match hook {
+                Hook::Device => (15, hook.number()),
+                Hook::Socket => (9, hook.number()),
+                Hook::Bind4
+                | Hook::Bind6
+                | Hook::Connect4
+                | Hook::Connect6
+                | Hook::Send4
+                | Hook::Send6 => (18, hook.number()),
+            },
         }
     }
 }
@@ -214,6 +275,27 @@ impl Program {
             return Err(LoadError::Interpreted(function.to_owned()));
         }
         Ok(program)
+    }
+
+    /// The first program that is attached to a cgroup; none where there is none.
+    ///
+    /// # Errors
+    /// [`KernelError::Refused`]: the folder is no cgroup, or the kernel knows no such hook.
+    pub fn attached(cgroup: BorrowedFd<'_>, hook: Hook) -> Result<Option<Program>, KernelError> {
+        match programs::attached(cgroup, hook.number())? {
+            0 => Ok(None),
+            id => programs::by_id(id).map(|fd| Some(Program(fd))),
+        }
+    }
+
+    /// Attaches it to a cgroup: it then judges every process in it and below, and stays until the
+    /// cgroup is removed, whoever ends meanwhile. What was attached there is replaced in one step, and
+    /// nobody can attach another one below.
+    ///
+    /// # Errors
+    /// [`KernelError::Refused`]: the folder is no cgroup v2, or the kernel knows no such hook.
+    pub fn attach(&self, cgroup: BorrowedFd<'_>, hook: Hook) -> Result<(), KernelError> {
+        programs::attach(cgroup, self.0.as_fd(), hook.number())
     }
 
     /// Asks the kernel about it (`BPF_OBJ_GET_INFO_BY_FD`).

@@ -167,6 +167,63 @@ fn what_can_not_be_made_fails_the_start_by_name_and_harms_no_other() {
 }
 
 #[test]
+fn gates_and_granted_devices_stand_before_the_start_and_go_after_the_stop() {
+    // given a service that is granted a radio stick, and one whose gates can not be attached
+    let mut gateway = Gateway::new();
+    gateway.install("radio", "network = \"lan\"\ndevices = [\"/dev/ttyUSB3\"]\n");
+    gateway.install("open", "");
+    let gates = "sys/fs/cgroup/services/open/hearth.gates";
+    std::fs::create_dir_all(gateway.path(gates)).unwrap();
+    gateway.start_net();
+    // when it boots
+    gateway.boot();
+    gateway.wait_for("radio", "Active");
+    // then the first runs with its gates (a test's cgroup holds them as text)
+    let gates = gateway.read("sys/fs/cgroup/services/radio/hearth.gates");
+    assert!(
+        gates.contains("major: 188") && gates.contains("192.168.1.1"),
+        "{gates}"
+    );
+    // with a node for its user alone, which its plan binds to where the manifest says
+    let node = std::fs::metadata(gateway.path("dev/hearth/radio/ttyUSB3")).unwrap();
+    assert_eq!(
+        (node.rdev(), node.mode()),
+        (libc::makedev(188, 3), libc::S_IFCHR | 0o600)
+    );
+    assert_eq!(node.uid(), 0x0010_0000 + 0x0001_0000 + 33);
+    let plan = gateway.init.with(|table| {
+        let row = table
+            .rows
+            .values()
+            .find(|row| row.name.as_str() == "radio")
+            .unwrap();
+        Plan::decode(&contents(&row.fds[0])).unwrap()
+    });
+    let bind = plan
+        .binds
+        .iter()
+        .find(|bind| bind.target == "/dev/ttyUSB3")
+        .unwrap();
+    assert!(
+        bind.source.ends_with("/dev/hearth/radio/ttyUSB3"),
+        "{bind:?}"
+    );
+    // and the second does not run, and says which gate it is
+    assert_eq!(gateway.init.asked(), ["start radio"]);
+    let (_, open) = json(&gateway, "GET", "/v1/services/open");
+    let message = open["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("the gate device can not be attached: "),
+        "{message}"
+    );
+    // when the first is stopped, then its node is gone
+    json(&gateway, "POST", "/v1/services/radio/stop");
+    until("the node goes", || {
+        (!gateway.path("dev/hearth/radio").exists()).then_some(())
+    });
+}
+
+#[test]
 fn a_killed_manager_comes_back_to_running_services() {
     // given a service that runs and has printed something
     let mut gateway = with_web();

@@ -13,6 +13,7 @@
 //! Every error is an [`ApiError`] with a status of 4xx or 5xx. Only user 0 may POST.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Path of the API's socket: a link into [`SOCKET_FOLDER`].
 pub const SOCKET: &str = "/run/hearth/api.sock";
@@ -57,6 +58,10 @@ pub struct Service {
     pub cpu_usec: Option<u64>,
     /// The kernel killed it for memory this often (`memory.events` `oom_kill`).
     pub oom_kills: Option<u64>,
+    /// What its gates refused since its cgroup was made, by reason ([`crate::gate::Refusal`]); empty
+    /// for a unit without gates.
+    #[serde(default)]
+    pub refused: BTreeMap<String, u64>,
     /// What its data takes, bytes; `None` where no quota counts it (a system unit, data in memory).
     pub storage_bytes: Option<u64>,
     /// Hard limit of its data, bytes (`resources.storage.max`).

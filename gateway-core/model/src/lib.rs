@@ -21,6 +21,8 @@ pub mod api;
 #[cfg(feature = "std")]
 pub mod cgroup;
 #[cfg(feature = "std")]
+pub mod gate;
+#[cfg(feature = "std")]
 pub mod gateway;
 #[cfg(feature = "std")]
 pub mod manifest;

@@ -183,6 +183,16 @@ fn services(out: &mut Text, services: &[Service]) {
             }
         }
     }
+    out.family(
+        "service_refused_total",
+        COUNTER,
+        "What its gates for devices and sockets refused, by reason",
+    );
+    for service in services {
+        for (reason, count) in &service.refused {
+            out.sample(&[("service", &service.name), ("reason", reason)], count);
+        }
+    }
 }
 
 const GAUGE: &str = "gauge";

@@ -23,7 +23,7 @@ const STATUS: &str = r#"{"firmware":"0.1.0","uptime_seconds":61,"wan":{"address"
 "nat":{"mappings":1,"mappings_max":8,"mappings_refused":5,"received":3,"forwarded":2,"dropped":1},
 "services":[{"name":"<b>nginx","kind":"service","version":"1","title":"T","state":"Active",
 "fault":"NoFault","message":"","wanted":true,"pid":7,"restarts":4,"since_seconds":9,
-"memory_bytes":4096,"memory_max_bytes":8192,"cpu_usec":1,"oom_kills":0,"address":null,
+"memory_bytes":4096,"memory_max_bytes":8192,"cpu_usec":1,"oom_kills":0,"refused":{"gateway":6},"address":null,
 "listens":[]}],"problems":[]}"#;
 
 /// hearth-web, killed when dropped.
@@ -149,6 +149,10 @@ fn metrics_and_health_are_served() {
     assert!(text.contains("\nnat_mappings_refused_total 5\n"), "{text}");
     assert!(
         text.contains("\nservice_restarts_total{service=\"<b>nginx\",kind=\"service\"} 4\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("\nservice_refused_total{service=\"<b>nginx\",reason=\"gateway\"} 6\n"),
         "{text}"
     );
     assert!(console.get("/healthz").ends_with("\r\n\r\nok\n"));

@@ -243,6 +243,8 @@ fn grants(list: &mut List, binds: &[Bind]) -> Result<(), BuildError> {
                 Target::InImage(target)
             },
             attributes: Attributes(match bind.access {
+                // A granted device; its cgroup's gate judges which one is opened.
+                _ if bind.target.starts_with("/dev/") => NO_SUID | NO_EXEC,
                 BindAccess::ReadOnly => READ_ONLY | NO_SUID | NO_DEV,
                 BindAccess::ReadWrite => NO_SUID | NO_DEV,
             }),

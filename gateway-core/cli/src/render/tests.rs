@@ -21,6 +21,7 @@ pub(crate) fn service(name: &str) -> Service {
         memory_max_bytes: Some(64 << 20),
         cpu_usec: Some(1_240_000),
         oom_kills: Some(0),
+        refused: std::collections::BTreeMap::new(),
         storage_bytes: None,
         storage_max_bytes: None,
         address: None,

@@ -4,6 +4,7 @@
 pub mod api;
 pub mod cgroup;
 pub mod channel;
+pub mod gates;
 pub mod host;
 pub mod image;
 pub mod logs;
@@ -310,6 +311,9 @@ impl Core {
         }
         if let Err(e) = cgroup::remove(&self.starter.paths.cgroup(name)) {
             log::debug!("service {name}: its cgroup stays: {}", reason(&e));
+        }
+        if let Err(e) = gates::remove_nodes(&self.starter.paths.devices(name)) {
+            log::warn!("service {name}: its device nodes stay: {}", reason(&e));
         }
     }
 

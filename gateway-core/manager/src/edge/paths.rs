@@ -61,6 +61,19 @@ impl Paths {
         self.cgroups().join(name.as_str())
     }
 
+    /// Nodes of the devices that a service is granted. In /dev, since the other places of the gateway
+    /// are mounted without devices.
+    #[must_use]
+    pub fn devices(&self, name: &ServiceName) -> PathBuf {
+        self.at("/dev/hearth").join(name.as_str())
+    }
+
+    /// Whether all this is the machine itself, and no root of a test.
+    #[must_use]
+    pub fn is_machine(&self) -> bool {
+        self.root == Path::new("/")
+    }
+
     /// Where netpath pins a service's network namespace.
     #[must_use]
     pub fn network(&self, id: ServiceId) -> PathBuf {

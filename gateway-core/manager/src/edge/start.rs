@@ -4,10 +4,11 @@
 use super::packages::Found;
 use super::paths::{Paths, could_not, reason};
 use super::storage::{Place, Sharing};
-use super::{cgroup, image, storage};
+use super::{cgroup, gates, image, storage};
 use crate::limits::{OPEN_FILES_MAX, TMP_PARTS};
 use crate::sys;
 use hearth_model::cgroup::PAGE;
+use hearth_model::gate::Gate;
 use hearth_model::gateway::GatewayConfig;
 use hearth_model::limits::PLAN_VERSION;
 use hearth_model::manifest::{Grant, LinkKind, Listen, Manifest, Network};
@@ -39,7 +40,7 @@ impl Starter {
         self.data.join(manifest.name().as_str())
     }
 
-    /// Makes all that stands before its process: the image, the data folder, the limits.
+    /// Makes all that stands before its process: the image, the data folder, the limits, the gates.
     ///
     /// # Errors
     /// A sentence that names what could not be made, why, and what to do.
@@ -57,7 +58,10 @@ impl Starter {
             }
         }
         let folder = self.paths.cgroup(manifest.name());
-        cgroup::make(&folder, manifest.limits(), place.disk())
+        cgroup::make(&folder, manifest.limits(), place.disk())?;
+        gates::make_nodes(&self.paths, id, manifest)?;
+        let gate = Gate::of(manifest, &self.gateway, id);
+        gates::attach(&self.paths, manifest, &gate)
     }
 
     fn make_data(&self, id: ServiceId, manifest: &Manifest) -> Result<(), String> {
@@ -156,6 +160,7 @@ impl Starter {
                 BindAccess::ReadOnly,
             ));
         }
+        binds.extend(gates::binds(&self.paths, manifest));
         let tmp = (manifest.memory_max().0 / TMP_PARTS).max(PAGE);
         Plan {
             version: PLAN_VERSION,

@@ -1,7 +1,7 @@
 //! Rows of the API made from the machine's table and the kernel's counters.
 
 use super::start::Starter;
-use super::{cgroup, storage};
+use super::{cgroup, gates, storage};
 use crate::machine::Machine;
 use crate::machine::admission::Resource;
 use crate::machine::register::Wanted;
@@ -11,6 +11,7 @@ use hearth_model::gateway::GatewayConfig;
 use hearth_model::protocol::{NetReport, SystemUnit, WanStatus, Zone};
 use hearth_model::state::{Fault, UnitState, UnitStatus};
 use hearth_model::{ServiceId, Tick};
+use std::collections::BTreeMap;
 
 /// Name of the package with the household's console.
 const CONSOLE: &str = "web";
@@ -42,6 +43,7 @@ pub fn service(id: ServiceId, row: &Row, starter: &Starter, now: Tick) -> Servic
         memory_max_bytes: manifest.map(|m| m.memory_max().0),
         cpu_usec: counters.cpu_usec,
         oom_kills: counters.oom_kills,
+        refused: gates::refused(&paths.cgroup(&row.name)),
         storage_bytes: storage::used(&starter.data, id),
         storage_max_bytes: manifest.map(|m| m.storage_max().0),
         address: manifest
@@ -82,6 +84,7 @@ pub fn system(unit: SystemUnit, status: UnitStatus, firmware: &str, now: Tick) -
         memory_max_bytes: None,
         cpu_usec: None,
         oom_kills: None,
+        refused: BTreeMap::new(),
         storage_bytes: None,
         storage_max_bytes: None,
         address: None,

@@ -7,6 +7,7 @@
 pub mod fd;
 pub mod image;
 pub mod machine;
+pub mod node;
 pub mod socket;
 pub mod storage;
 

@@ -2,12 +2,13 @@
 
 use super::checked::{Access, Health, Manifest, Service};
 use super::fault::{Faults, shown};
-use super::raw::{RawManifest, Section};
+use super::raw::{At, RawManifest, Section};
 use super::{
     ExtraSyscall, LIST_MAX, LinkKind, Listen, ManifestErrors, Network, STOP_GRACE_DEFAULT_MS,
     USER_DEFAULT, placeholder, resources, value,
 };
 use crate::protocol::RestartPolicy;
+use core::ops::Range;
 use toml::de::DeValue;
 
 /// The whole check: see [`RawManifest::check`].
@@ -134,8 +135,19 @@ fn access(mut table: Section<'_>, faults: &mut Faults) -> Access {
     let link = table.optional(faults, "link", value::link);
     let listen = table.list(faults, "listen", value::listen);
     let grants = table.list(faults, "grants", value::grant);
-    let (link_key, listen_key, grants_key) =
-        (table.key("link"), table.key("listen"), table.key("grants"));
+    let serves = table.list(faults, "serves", value::served);
+    let devices = table.list(faults, "devices", value::device);
+    let (link_key, listen_key) = (table.key("link"), table.key("listen"));
+    for (key, twice) in [
+        ("grants", repeated(&grants)),
+        ("serves", repeated(&serves)),
+        ("devices", repeated(&devices)),
+    ] {
+        for at in twice {
+            faults.say(at, &table.key(key), "this stands here twice; remove one");
+        }
+    }
+    let serves_key = table.key("serves");
     table.finish(faults);
 
     let network = network.map_or(Network::None, |(network, _)| network);
@@ -171,17 +183,28 @@ fn access(mut table: Section<'_>, faults: &mut Faults) -> Access {
             faults.say(at, &listen_key, &text);
         }
     }
-    for (n, (grant, at)) in grants.iter().enumerate() {
-        if grants.iter().take(n).any(|(other, _)| other == grant) {
-            faults.say(at, &grants_key, "this grant stands here twice; remove one");
-        }
+    if let (Some((_, at)), LinkKind::Routed) = (serves.first(), kind) {
+        faults.say(
+            at,
+            &serves_key,
+            "only a bridged service has ports at its own address in the home; use listen",
+        );
     }
     Access {
         network,
         link: kind,
         listen: listen.into_iter().map(|(line, _)| line).collect(),
         grants: grants.into_iter().map(|(grant, _)| grant).collect(),
+        serves: serves.into_iter().map(|(port, _)| port).collect(),
+        devices: devices.into_iter().map(|(device, _)| device).collect(),
     }
+}
+
+/// Places of the elements that stand in a list before already.
+fn repeated<T: PartialEq>(list: &[At<T>]) -> Vec<&Range<usize>> {
+    let all = list.iter().enumerate();
+    let twice = all.filter(|(n, (this, _))| list.iter().take(*n).any(|(other, _)| other == this));
+    twice.map(|(_, (_, at))| at).collect()
 }
 
 fn health(mut table: Section<'_>, faults: &mut Faults) -> Health {

@@ -1,11 +1,12 @@
 //! The checked manifest and what can be asked of it. Only `check` makes one.
 
 use super::{
-    ExtraSyscall, Grant, LinkKind, Listen, ManifestErrors, Network, RawManifest,
+    Device, ExtraSyscall, Grant, LinkKind, Listen, ManifestErrors, Network, RawManifest,
     STORAGE_BYTES_PER_FILE,
 };
 use crate::ServiceName;
 use crate::cgroup::Limits;
+use crate::gate::Served;
 use crate::protocol::{RestartPolicy, RestartWhen};
 use crate::units::{Bytes, MilliCpu, PerMille};
 
@@ -46,6 +47,8 @@ pub(super) struct Access {
     pub(super) link: LinkKind,
     pub(super) listen: Vec<Listen>,
     pub(super) grants: Vec<Grant>,
+    pub(super) serves: Vec<Served>,
+    pub(super) devices: Vec<Device>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -179,6 +182,20 @@ impl Manifest {
     #[must_use]
     pub fn grants(&self, grant: Grant) -> bool {
         self.access.grants.contains(&grant)
+    }
+    /// `access.devices`
+    #[must_use]
+    pub fn devices(&self) -> &[Device] {
+        &self.access.devices
+    }
+    /// Its own ports: behind `access.listen` or, of a bridged service, `access.serves`.
+    #[must_use]
+    pub fn served(&self) -> Vec<Served> {
+        let listen = self.access.listen.iter().map(|line| Served {
+            transport: line.transport,
+            port: line.to_port,
+        });
+        listen.chain(self.access.serves.iter().copied()).collect()
     }
     /// `health.restart`, with the waits that every service gets.
     #[must_use]

@@ -10,6 +10,7 @@
 
 mod check;
 mod checked;
+mod device;
 mod fault;
 mod placeholder;
 mod raw;
@@ -17,6 +18,7 @@ mod resources;
 mod value;
 
 pub use checked::Manifest;
+pub use device::Device;
 pub use fault::{ManifestErrors, nearest};
 pub use raw::RawManifest;
 

@@ -74,6 +74,7 @@ fn the_documented_example_means_what_its_comments_say() {
     );
     assert_eq!(manifest.listen()[0].to_string(), "lan tcp 8080 -> 80");
     assert!(manifest.grants(Grant::Api) && manifest.grants(Grant::Resolvers));
+    assert_eq!(manifest.devices()[0].path(), "/dev/ttyUSB0");
     assert_eq!(manifest.restart().when, RestartWhen::Always);
     assert_eq!(
         (manifest.stop_signal(), manifest.stop_grace_ms()),
@@ -320,6 +321,26 @@ fn each_single_fault_is_found() {
             "max = 4",
             "max = 4\n[access]\ngrants = [\"api\", \"api\"]",
             "twice",
+        ),
+        (
+            "max = 4",
+            "max = 4\n[access]\ndevices = [\"/dev/hwrng\", \"/dev/ttyUSB9\"]",
+            "m.toml:11: access.devices[1]: \"/dev/ttyUSB9\" can not be granted; did you mean",
+        ),
+        (
+            "max = 4",
+            "max = 4\n[access]\ndevices = [\"/dev/hwrng\", \"/dev/hwrng\"]",
+            "m.toml:11: access.devices: this stands here twice",
+        ),
+        (
+            "max = 4",
+            "max = 4\n[access]\nnetwork = \"lan\"\nserves = [\"udp 53\"]",
+            "only a bridged service",
+        ),
+        (
+            "max = 4",
+            "max = 4\n[access]\nnetwork = \"lan\"\nlink = \"bridged\"\nserves = [\"udp\"]",
+            "\"udp\" is no port",
         ),
         (
             "max = 4",

@@ -3,9 +3,10 @@
 
 use super::fault::{hint, shown};
 use super::{
-    CPU_MAX_MAX, Grant, IO_SHARE_MAX, LinkKind, Listen, MEMORY_MAX_MAX, Network, STOP_GRACE_MAX_MS,
-    TEXT_MAX,
+    CPU_MAX_MAX, Device, Grant, IO_SHARE_MAX, LinkKind, Listen, MEMORY_MAX_MAX, Network,
+    STOP_GRACE_MAX_MS, TEXT_MAX,
 };
+use crate::gate::Served;
 use crate::protocol::{RestartWhen, Transport, Zone};
 use crate::units::{Bytes, BytesPerSec, MilliCpu, PerMille};
 use crate::{ServiceName, ids::IdError};
@@ -262,22 +263,47 @@ pub(super) fn listen(value: Value<'_, '_>) -> Result<Listen, String> {
         "wan" => Zone::Wan,
         other => return Err(format!("unknown side {}; use lan or wan", shown(other))),
     };
-    let transport = match *transport {
-        "tcp" => Transport::Tcp,
-        "udp" => Transport::Udp,
-        other => return Err(format!("unknown protocol {}; use tcp or udp", shown(other))),
+    Ok(Listen {
+        from,
+        transport: transport_of(transport)?,
+        port: port_of(port)?,
+        to_port: port_of(to_port)?,
+    })
+}
+
+/// An element of `[access] serves`.
+pub(super) fn served(value: Value<'_, '_>) -> Result<Served, String> {
+    let line = text(value)?;
+    let parts: Vec<&str> = line.split_ascii_whitespace().collect();
+    let [transport, port] = parts.as_slice() else {
+        let shown = shown(line);
+        return Err(format!("{shown} is no port; write for example \"udp 53\""));
     };
-    let port_of = |word: &str| match word.parse::<u16>() {
+    Ok(Served {
+        transport: transport_of(transport)?,
+        port: port_of(port)?,
+    })
+}
+
+/// An element of `[access] devices`.
+pub(super) fn device(value: Value<'_, '_>) -> Result<Device, String> {
+    Device::new(text(value)?)
+}
+
+fn transport_of(word: &str) -> Result<Transport, String> {
+    match word {
+        "tcp" => Ok(Transport::Tcp),
+        "udp" => Ok(Transport::Udp),
+        other => Err(format!("unknown protocol {}; use tcp or udp", shown(other))),
+    }
+}
+
+fn port_of(word: &str) -> Result<u16, String> {
+    match word.parse::<u16>() {
         Ok(port) if port > 0 => Ok(port),
         Ok(_) | Err(_) => Err(format!(
             "port {} is out of range; use 1 to 65535",
             shown(word)
         )),
-    };
-    Ok(Listen {
-        from,
-        transport,
-        port: port_of(port)?,
-        to_port: port_of(to_port)?,
-    })
+    }
 }

@@ -1,6 +1,6 @@
 //! bpf(2): commands on maps.
 
-use super::{address, call, info as ask, name, owned, refused};
+use super::{ById, address, call, info as ask, name, owned, refused};
 use crate::error::KernelError;
 use crate::object::MapSpec;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
@@ -120,8 +120,10 @@ pub struct MapInfo {
     pub value_size: u32,
     pub max_entries: u32,
     map_flags: u32,
+    /// At most 15 bytes and a zero.
+    pub name: [u8; 16],
 }
-const _: () = assert!(size_of::<MapInfo>() == 24);
+const _: () = assert!(size_of::<MapInfo>() == 40);
 
 /// `BPF_OBJ_GET_INFO_BY_FD` of a map.
 pub fn info(map: BorrowedFd<'_>) -> Result<MapInfo, KernelError> {
@@ -130,22 +132,9 @@ pub fn info(map: BorrowedFd<'_>) -> Result<MapInfo, KernelError> {
     Ok(found)
 }
 
-#[repr(C, align(8))]
-struct ById {
-    id: u32,
-    next_id: u32,
-    open_flags: u32,
-    padding: u32,
-}
-
 /// `BPF_MAP_GET_FD_BY_ID`
 pub fn by_id(id: u32) -> Result<OwnedFd, KernelError> {
-    let mut attr = ById {
-        id,
-        next_id: 0,
-        open_flags: 0,
-        padding: 0,
-    };
+    let mut attr = ById::new(id);
     // SAFETY: the structure is the command's and holds no address.
     let fd = unsafe { call(MAP_GET_FD_BY_ID, &mut attr) };
     fd.map(owned).map_err(refused("open a map by its number"))

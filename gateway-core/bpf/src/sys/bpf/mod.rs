@@ -119,3 +119,21 @@ fn info<T>(fd: BorrowedFd<'_>, info: &mut T) -> Result<(), KernelError> {
     done.map(|_| ())
         .map_err(refused("ask about a map or program"))
 }
+
+#[repr(C)]
+struct ById {
+    id: u32,
+    next_id: u32,
+    open_flags: u32,
+}
+const _: () = assert!(size_of::<ById>() == 12);
+
+impl ById {
+    fn new(id: u32) -> ById {
+        ById {
+            id,
+            next_id: 0,
+            open_flags: 0,
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! bpf(2): commands on programs.
 
-use super::{address, call, info as ask, length, name, owned, refused};
+use super::{ById, address, call, info as ask, length, name, owned, refused};
 use crate::error::KernelError;
 use crate::limits::{LOG_MAX, LOG_READ_MAX};
 use crate::program::{Instruction, Kind};
@@ -8,7 +8,10 @@ use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 const PROG_LOAD: libc::c_long = 5;
+const PROG_ATTACH: libc::c_long = 8;
 const PROG_TEST_RUN: libc::c_long = 10;
+const PROG_GET_FD_BY_ID: libc::c_long = 13;
+const PROG_QUERY: libc::c_long = 16;
 
 /// Begins of `struct bpf_prog_info`, up to the number of maps.
 #[repr(C, align(8))]
@@ -163,4 +166,73 @@ pub fn test_run(
         written: (attr.data_size_out as usize).min(out.len()),
         nanoseconds: attr.duration,
     })
+}
+
+/// `BPF_PROG_GET_FD_BY_ID`
+pub fn by_id(id: u32) -> Result<OwnedFd, KernelError> {
+    let mut attr = ById::new(id);
+    // SAFETY: the structure is the command's and holds no address.
+    let fd = unsafe { call(PROG_GET_FD_BY_ID, &mut attr) };
+    fd.map(owned)
+        .map_err(refused("open a program by its number"))
+}
+
+#[repr(C)]
+struct Attach {
+    target_fd: u32,
+    attach_bpf_fd: u32,
+    attach_type: u32,
+    attach_flags: u32,
+    replace_bpf_fd: u32,
+}
+const _: () = assert!(size_of::<Attach>() == 20);
+
+/// `BPF_PROG_ATTACH` to a cgroup, without a flag: replaces what is there, and nothing may be attached
+/// below.
+pub fn attach(
+    cgroup: BorrowedFd<'_>,
+    program: BorrowedFd<'_>,
+    hook: u32,
+) -> Result<(), KernelError> {
+    let mut attr = Attach {
+        target_fd: cgroup.as_raw_fd().cast_unsigned(),
+        attach_bpf_fd: program.as_raw_fd().cast_unsigned(),
+        attach_type: hook,
+        attach_flags: 0,
+        replace_bpf_fd: 0,
+    };
+    // SAFETY: the structure is the command's and holds no address.
+    let done = unsafe { call(PROG_ATTACH, &mut attr) };
+    done.map(|_| ())
+        .map_err(refused("attach a program to the cgroup"))
+}
+
+#[repr(C, align(8))]
+struct Query {
+    target_fd: u32,
+    attach_type: u32,
+    query_flags: u32,
+    attach_flags: u32,
+    prog_ids: u64,
+    prog_cnt: u32,
+    padding: u32,
+}
+const _: () = assert!(size_of::<Query>() == 32);
+
+/// `BPF_PROG_QUERY` of a cgroup: the number of the first program there, 0 for none.
+pub fn attached(cgroup: BorrowedFd<'_>, hook: u32) -> Result<u32, KernelError> {
+    let mut ids = [0u32; 1];
+    let mut attr = Query {
+        target_fd: cgroup.as_raw_fd().cast_unsigned(),
+        attach_type: hook,
+        query_flags: 0,
+        attach_flags: 0,
+        prog_ids: address(ids.as_mut_ptr()),
+        prog_cnt: 1,
+        padding: 0,
+    };
+    // SAFETY: prog_ids points to prog_cnt words that outlive the call.
+    let done = unsafe { call(PROG_QUERY, &mut attr) };
+    done.map_err(refused("ask for the programs of the cgroup"))?;
+    Ok(if attr.prog_cnt == 0 { 0 } else { ids[0] })
 }
