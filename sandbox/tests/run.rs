@@ -6,8 +6,9 @@ mod support;
 use hearth_model::Bytes;
 use hearth_sandbox::outside::cgroup::{self, Group, Limits};
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use support::{Programs, both, image, open_folder};
 
 fn run(programs: &Programs, arguments: &[&str]) -> Output {
@@ -65,7 +66,10 @@ fn without_limits_it_refuses_or_says_what_is_not_applied() {
             let refusal = text(&limited.stderr);
             assert!(refusal.contains("--without-limits"), "{refusal}");
             let missing = text(&unlimited.stderr);
-            assert!(missing.contains("memory.max = 536870912"), "{missing}");
+            assert!(
+                missing.contains("limit memory.max = 536870912"),
+                "{missing}"
+            );
             assert!(missing.contains("pids.max = 256"), "{missing}");
         }
     }
@@ -152,29 +156,263 @@ fn a_squashfs_image_is_a_root_and_a_damaged_one_is_an_error() {
     }
 }
 
+/// The command that handles no signal, as soon as it has done all it wants to do.
+fn at_rest(programs: &Programs, image: &Path) -> Child {
+    let mut child = Command::new(&programs.launcher)
+        .args(["run", "--without-limits", "--policy", "exec-children"])
+        .args(["--root", image.to_str().unwrap()])
+        .args(["--", "/hostile", "all"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap() == "RESULT end"));
+    child
+}
+
+fn signal(child: &Child, signal: i32) {
+    // SAFETY: takes no pointer; the child was not waited for, so the number is still its own.
+    assert_eq!(unsafe { libc::kill(child.id() as i32, signal) }, 0);
+}
+
 #[test]
-fn a_signal_is_passed_on_and_the_second_one_kills() {
+fn a_signal_that_the_command_does_not_handle_ends_it() {
     for programs in both() {
-        // given a command that handles no signal: as first process of its namespace it ignores them
         let image = image(programs);
-        let mut child = Command::new(&programs.launcher)
-            .args(["run", "--without-limits", "--policy", "exec-children"])
-            .args(["--root", image.path().to_str().unwrap()])
-            .args(["--", "/hostile", "all"])
-            .stdout(std::process::Stdio::piped())
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines =
-            std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
-        assert!(lines.any(|line| line.unwrap() == "RESULT end"));
-        // when it is asked twice
-        for _ in 0..2 {
-            // SAFETY: takes no pointer; the child was not waited for, so the number is still its own.
-            unsafe { libc::kill(child.id() as i32, libc::SIGTERM) };
-            std::thread::sleep(std::time::Duration::from_millis(200));
+        for number in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGUSR1] {
+            // given a command that handles none: as first process of its namespace the kernel spares it
+            let mut child = at_rest(programs, image.path());
+            // when the signal comes
+            signal(&child, number);
+            // then it ends as it would without a sandbox
+            let status = child.wait().unwrap().code();
+            assert_eq!(status, Some(128 + number), "{}", programs.word);
         }
-        // then it is gone
-        assert_eq!(child.wait().unwrap().code(), Some(137), "{}", programs.word);
+    }
+}
+
+/// The processes whose parent this is (proc_pid_task_children(5) may be missing).
+fn children(parent: u32) -> Vec<u32> {
+    let status = |pid: u32| fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let all = fs::read_dir("/proc").unwrap();
+    let all = all.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+    all.filter(|&pid| status(pid).contains(&format!("PPid:\t{parent}\n")))
+        .collect()
+}
+
+/// Waits until the state of a process is this (proc_pid_stat(5)).
+fn wait_state(pid: u32, state: &str) {
+    for _ in 0..500 {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        if status.contains(&format!("State:\t{state}")) {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("process {pid} is not in state {state}");
+}
+
+#[test]
+fn ctrl_z_stops_the_command_and_fg_lets_it_go_on() {
+    for programs in both() {
+        let image = image(programs);
+        let mut child = at_rest(programs, image.path());
+        let [inside] = children(child.id())[..] else {
+            panic!("one process in the sandbox, and no helper");
+        };
+        // when the keyboard stops it
+        signal(&child, libc::SIGTSTP);
+        // then both stop, and both go on
+        wait_state(child.id(), "T");
+        wait_state(inside, "T");
+        signal(&child, libc::SIGCONT);
+        wait_state(inside, "S");
+        signal(&child, libc::SIGINT);
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{}", programs.word);
+    }
+}
+
+#[test]
+fn a_sandbox_ends_with_whoever_started_it() {
+    for programs in both() {
+        let image = image(programs);
+        let mut child = at_rest(programs, image.path());
+        let inside = children(child.id());
+        // when the starter is killed, which it can not pass on
+        signal(&child, libc::SIGKILL);
+        child.wait().unwrap();
+        // then nobody stays inside
+        for _ in 0..500 {
+            let alive = |pid: &u32| {
+                fs::read_to_string(format!("/proc/{pid}/status"))
+                    .is_ok_and(|status| !status.contains("State:\tZ"))
+            };
+            if !inside.iter().any(alive) {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        for pid in inside {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            let left = status.is_empty() || status.contains("State:\tZ");
+            assert!(left, "{}: {status}", programs.word);
+        }
+    }
+}
+
+/// `run` as a user who is not root, who has a copy of the launcher.
+fn run_as_user(programs: &Programs, folder: &Path, arguments: &[&str]) -> Output {
+    let launcher = folder.join("hearth-sandbox");
+    if !launcher.exists() {
+        support::place(&programs.launcher, &launcher);
+        std::os::unix::fs::chown(&launcher, Some(USER), Some(USER)).unwrap();
+    }
+    Command::new("setpriv")
+        .args([format!("--reuid={USER}"), format!("--regid={USER}")])
+        .args(["--clear-groups", "--"])
+        .arg(launcher)
+        .args(["run", "--without-limits"])
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+/// No user of this machine.
+const USER: u32 = 54_321;
+
+#[test]
+fn anybody_can_run_one_and_is_told_what_is_missing() {
+    for programs in both() {
+        // given a user who is not root
+        let (image, folder) = (image(programs), open_folder());
+        let root = image.path().to_str().unwrap();
+        let line = ["--root", root, "--", "/hostile", "once"];
+        // when he runs the program that tries everything
+        let done = run_as_user(programs, folder.path(), &line);
+        // then it has no more power than in a sandbox of root's
+        let said = text(&done.stdout);
+        let nothing = ["0000000000000000"; 5].join(",");
+        for line in [
+            &format!("RESULT capabilities value={nothing}"),
+            &format!("RESULT uid_map value={USER} {USER} 1"),
+            "RESULT no_new_privs value=1",
+            "RESULT seccomp value=2",
+            "RESULT processes value=1",
+            "RESULT mount errno=1",
+            "RESULT write_root errno=30",
+            "RESULT host_name value=sandbox",
+        ] {
+            assert!(
+                said.lines().any(|known| known == line),
+                "{line}\n{said}\n{done:?}"
+            );
+        }
+        // and he is told what only root can have
+        let told = text(&done.stderr);
+        assert!(told.contains("user ids of its own"), "{told}");
+    }
+}
+
+#[test]
+fn a_program_of_the_other_word_size_is_named() {
+    let [narrow, wide] = both();
+    for (programs, other, bits) in [(narrow, wide, 64), (wide, narrow, 32)] {
+        let image = image(other);
+        let root = image.path().to_str().unwrap();
+        let line = ["--without-limits", "--root", root, "--", "/hostile", "once"];
+        let done = run(programs, &line);
+        assert_eq!(done.status.code(), Some(125));
+        let told = text(&done.stderr);
+        assert!(
+            told.contains(&format!("/hostile is a {bits}-bit program")),
+            "{told}"
+        );
+    }
+}
+
+const MANIFEST: &str = r#"
+[service]
+name = "probe"
+version = "1"
+exec = ["/hostile", "exit", "5"]
+user = 33
+[resources.memory]
+max = "24 MiB"
+[resources.pids]
+max = 3
+[access]
+network = "lan"
+listen = ["lan tcp 8080 -> 80"]
+grants = ["api"]
+[sandbox]
+policies = ["network-server"]
+"#;
+
+#[test]
+fn a_manifest_gives_command_limits_and_policies_and_what_is_missing_is_said() {
+    for programs in both() {
+        let (image, folder) = (image(programs), open_folder());
+        let file = folder.path().join("manifest.toml");
+        fs::write(&file, MANIFEST).unwrap();
+        let file = file.to_str().unwrap();
+        let image = image.path().to_str().unwrap();
+        let line = ["--manifest", file, "--image", image];
+        // when it is run, and shown
+        let done = run(programs, &[&["--without-limits"], &line[..]].concat());
+        let shown = run(programs, &[&["--dry-run", "--json"], &line[..]].concat());
+        // then its command ran
+        assert_eq!(done.status.code(), Some(5), "{}", text(&done.stderr));
+        // and what a gateway would add is named
+        let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+        let missing = shown["not_applied"].to_string();
+        for what in [
+            "access.listen lan tcp 8080",
+            "access.grants api",
+            "access.network",
+        ] {
+            assert!(missing.contains(what), "{missing}");
+            assert!(text(&done.stderr).contains(what));
+        }
+        // and its limits and user are the manifest's
+        assert_eq!(shown["limits"][0]["value"], (24 << 20).to_string());
+        let steps = shown["steps"].to_string();
+        assert!(steps.contains("user 33, group 33"), "{steps}");
+    }
+}
+
+#[test]
+fn what_can_not_be_a_plan_names_the_field() {
+    let programs = &both()[0];
+    for (arguments, part) in [
+        (&["--uid", "0", "--", "/x"][..], "plan field uid"),
+        (
+            &["--chdir", "tmp", "--", "/x"][..],
+            "plan field working_folder",
+        ),
+        (
+            &["--bind", "/a", "b", "--", "/x"][..],
+            "plan field binds.target",
+        ),
+        (&["--env", "=x", "--", "/x"][..], "plan field env"),
+        (&["--policy", "all", "--", "/x"][..], "there is no policy"),
+        (
+            &["--allow", "mount", "--", "/x"][..],
+            "no service gets the system call mount",
+        ),
+        (
+            &["--network", "/etc/passwd", "--", "/x"][..],
+            "network namespace",
+        ),
+        (&["--", "x"][..], "plan field exec"),
+        (
+            &["--root", "/nonexistent", "--", "/x"][..],
+            "mount the root image",
+        ),
+    ] {
+        let done = run(programs, &[&["--without-limits"], arguments].concat());
+        assert_eq!(done.status.code(), Some(125), "{arguments:?}");
+        let told = text(&done.stderr);
+        assert!(told.contains(part), "{arguments:?}: {told}");
     }
 }

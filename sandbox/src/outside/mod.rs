@@ -5,18 +5,46 @@ pub mod cgroup;
 pub mod image;
 
 use crate::sys::Errno;
-use crate::sys::clone::{self, Given, Network};
+use crate::sys::clone::{self, Become, Given};
 use crate::sys::process::{self, Ended};
 use hearth_model::limits::{SERVICES_MAX, UID_BASE, UID_COUNT};
 use hearth_model::plan::{Plan, PlanError};
 use hearth_model::step::{Step, StepFailure};
+use std::ffi::CString;
 use std::fmt;
 use std::fs::File;
 use std::io::{PipeReader, Read, Write, pipe};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// First id outside of what a sandbox here may use: the range behind the last service's.
 pub const FIRST_ID: u32 = UID_BASE + SERVICES_MAX as u32 * UID_COUNT;
+
+/// Which ids of the machine a sandbox gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ids {
+    /// [`UID_COUNT`] from [`FIRST_ID`] on. Takes root.
+    Range,
+    /// The caller's own, seen inside as these (user_namespaces(7): all that a user can map).
+    Caller {
+        /// User id inside.
+        uid: u32,
+        /// Group id inside.
+        gid: u32,
+    },
+}
+
+/// Which network namespace a sandbox gets.
+#[derive(Clone, Copy, Debug)]
+pub enum Network<'a> {
+    /// An empty one of its own.
+    Empty,
+    /// That of the caller.
+    Host,
+    /// This one.
+    Other(BorrowedFd<'a>),
+}
 
 /// Why a sandbox did not start.
 #[derive(Debug)]
@@ -38,7 +66,13 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StartError::Plan(error) => write!(f, "{error}"),
-            StartError::Step(failure) => write!(f, "{failure}"),
+            StartError::Step(failure) => {
+                write!(f, "{failure}")?;
+                match hint(*failure) {
+                    Some(hint) => write!(f, "; {hint}"),
+                    None => Ok(()),
+                }
+            }
             StartError::Before { what, errno } => write!(f, "could not {what}: {errno}"),
         }
     }
@@ -46,17 +80,42 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
+/// What a person can do about a failure whose errno does not say it.
+fn hint(failure: StepFailure) -> Option<&'static str> {
+    match (failure.step, failure.errno) {
+        (Step::Clone, libc::ENOSPC) => {
+            Some("user namespaces are switched off: sysctl user.max_user_namespaces")
+        }
+        (Step::Clone, libc::EPERM) => Some(
+            "this machine lets only root make user namespaces: sysctl kernel.unprivileged_userns_clone or \
+             kernel.apparmor_restrict_unprivileged_userns",
+        ),
+        (Step::Clone, libc::EINVAL) => {
+            Some("the kernel was built without a namespace: CONFIG_{USER,PID,NET,IPC,UTS}_NS")
+        }
+        (Step::MountProc, libc::EPERM) => {
+            Some("parts of this machine's /proc are covered, as in a container")
+        }
+        (Step::Bind, libc::EACCES) => {
+            Some("a device node is not granted by a bind, or the folder can not be entered")
+        }
+        _ => None,
+    }
+}
+
 /// What a start needs besides its plan.
 #[derive(Debug)]
 pub struct Start<'a> {
-    /// The program `hearth-sandbox`.
-    pub launcher: BorrowedFd<'a>,
+    /// Absolute path of the program `hearth-sandbox`.
+    pub launcher: &'a Path,
     /// Standard input, output and error of the sandboxed program.
     pub standard: [BorrowedFd<'a>; 3],
     /// The control group it is born in.
     pub cgroup: Option<BorrowedFd<'a>>,
-    /// The network namespace it is born in; none is an empty one of its own.
-    pub network: Option<BorrowedFd<'a>>,
+    /// The network namespace it is born in.
+    pub network: Network<'a>,
+    /// Its ids.
+    pub ids: Ids,
 }
 
 /// A sandbox whose program runs.
@@ -87,22 +146,28 @@ impl Start<'_> {
             pipe().map_err(|error| before("make a pipe")(Errno::from(error)))?;
         let (release_end, release) =
             pipe().map_err(|error| before("make a pipe")(Errno::from(error)))?;
+        let launcher = CString::new(self.launcher.as_os_str().as_bytes())
+            .map_err(|_| before("find the launcher")(Errno(libc::EINVAL)))?;
         let given = Given {
-            launcher: self.launcher,
+            launcher: &launcher,
             standard: self.standard,
             plan: plan.as_fd(),
             status: status_end.as_fd(),
             release: release_end.as_fd(),
             network: match self.network {
-                None => Network::Empty,
-                Some(_) => Network::Inherited,
+                Network::Empty => clone::Network::Empty,
+                Network::Host | Network::Other(_) => clone::Network::Inherited,
+            },
+            user: match self.ids {
+                Ids::Range => Become::Root,
+                Ids::Caller { .. } => Become::Caller,
             },
         };
         let (pid, pidfd) = self.spawn(&given)?;
         drop((status_end, release_end));
         let running = Running { pid, pidfd };
         running
-            .let_go(release)
+            .let_go(self.ids, release)
             .and_then(|()| outcome(status))
             .inspect_err(|_| {
                 // The child has ended or will: it reports a failed step last, and gives up without release.
@@ -124,8 +189,11 @@ impl Start<'_> {
                 })
             }
         };
-        let Some(network) = self.network else {
-            return clone::spawn(given, self.cgroup).map_err(failed(Step::Clone));
+        let network = match self.network {
+            Network::Empty | Network::Host => {
+                return clone::spawn(given, self.cgroup).map_err(failed(Step::Clone));
+            }
+            Network::Other(network) => network,
         };
         let home = File::open("/proc/thread-self/ns/net")
             .map_err(|error| failed(Step::EnterNetwork)(Errno::from(error)))?;
@@ -158,11 +226,20 @@ fn outcome(mut status: PipeReader) -> Result<(), StartError> {
 
 impl Running {
     /// Writes the id maps and lets the child go on.
-    fn let_go(&self, mut release: impl Write) -> Result<(), StartError> {
-        let map = format!("0 {FIRST_ID} {UID_COUNT}\n");
-        for file in ["uid_map", "gid_map"] {
+    fn let_go(&self, ids: Ids, mut release: impl Write) -> Result<(), StartError> {
+        let range = || format!("0 {FIRST_ID} {UID_COUNT}\n");
+        let files = match ids {
+            Ids::Range => vec![("uid_map", range()), ("gid_map", range())],
+            Ids::Caller { uid, gid } => vec![
+                // Without it no group can be mapped: leaving a group could open what is closed to it.
+                ("setgroups", "deny".into()),
+                ("uid_map", format!("{uid} {} 1\n", process::effective_uid())),
+                ("gid_map", format!("{gid} {} 1\n", process::effective_gid())),
+            ],
+        };
+        for (file, text) in files {
             let path = format!("/proc/{}/{file}", self.pid);
-            std::fs::write(path, &map).map_err(|error| {
+            std::fs::write(path, &text).map_err(|error| {
                 StartError::Step(StepFailure {
                     step: Step::MapIds,
                     index: 0,

@@ -6,8 +6,8 @@ use crate::seccomp::abi::Abi;
 use crate::seccomp::instruction::Instruction;
 use crate::sys::listener::{self, Call, Reaped, Verdict};
 use crate::sys::privilege::{self, Capabilities, Groups};
-use crate::sys::process::{self, Ended};
-use crate::sys::{Errno, listener::Watched};
+use crate::sys::process::Ended;
+use crate::sys::{Errno, listener::Watched, signals as passed_on};
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -141,7 +141,7 @@ impl Watch {
                 self.calls = None;
             }
             if signal {
-                match process::next_signal(signals.as_fd()).map_err(lost)? {
+                match passed_on::next(signals.as_fd()).map_err(lost)? {
                     libc::SIGCHLD => {}
                     _ => self.end().map_err(lost)?,
                 }

@@ -47,8 +47,13 @@ fn perform(operation: &Operation, root: &mut Option<OwnedFd>) -> Result<(), Errn
             attributes,
         } => {
             let copy = mount::clone_tree(source)?;
+            let kind = mount::kind(copy.as_fd())?;
+            if kind == Kind::Device && attributes.0 & NO_DEV != 0 {
+                // It could never be opened: said now, not when the service tries.
+                return Err(Errno(libc::EACCES));
+            }
             mount::add_attributes(copy.as_fd(), attributes.0, Reach::Tree)?;
-            let place = place(inside(root)?, target, mount::kind(copy.as_fd())?)?;
+            let place = place(inside(root)?, target, kind)?;
             mount::attach(copy.as_fd(), place.as_fd())
         }
         Operation::Link { folder, name, to } => {
@@ -143,8 +148,12 @@ fn make(root: BorrowedFd<'_>, path: &CStr, kind: Kind) -> Result<(), Errno> {
     while let Some(name) = names.next() {
         let text = CString::new(name).map_err(|_| Errno(libc::EINVAL))?;
         let made = match kind {
-            Kind::File if names.peek().is_none() => mount::make_file(folder.as_fd(), &text),
-            Kind::File | Kind::Folder => mount::make_folder(folder.as_fd(), &text, 0o755),
+            Kind::File | Kind::Device if names.peek().is_none() => {
+                mount::make_file(folder.as_fd(), &text)
+            }
+            Kind::File | Kind::Device | Kind::Folder => {
+                mount::make_folder(folder.as_fd(), &text, 0o755)
+            }
         };
         match made {
             Ok(()) | Err(Errno(libc::EEXIST)) => {}
@@ -183,7 +192,7 @@ fn mask(root: BorrowedFd<'_>, path: &CStr) -> Result<(), Errno> {
         return Ok(());
     };
     let cover = match mount::kind(place.as_fd())? {
-        Kind::File => {
+        Kind::File | Kind::Device => {
             let null = mount::find(root, c"/dev/null")?;
             mount::clone_open(null.as_fd())?
         }

@@ -211,7 +211,7 @@ impl Rules {
             let place = mount::find_outside(path)?;
             let of_its_kind = match mount::kind(place.as_fd())? {
                 mount::Kind::Folder => u64::MAX,
-                mount::Kind::File => OF_A_FILE,
+                mount::Kind::File | mount::Kind::Device => OF_A_FILE,
             };
             set.allow_path(place.as_fd(), rights & handled.files & of_its_kind)?;
         }

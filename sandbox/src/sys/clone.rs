@@ -1,11 +1,17 @@
 //! clone3(2) into new namespaces and what the child does until it is the launcher. The parent prepares
 //! every string and descriptor; the child calls nothing that allocates or locks.
+//!
+//! The launcher is executed from a read-only mount of its own file. Whoever gets hold of `/proc/PID/exe`
+//! of a launcher, or makes one run inside by `#!/proc/self/exe`, holds a file on that mount: it can not be
+//! opened for writing, whoever owns it (CVE-2019-5736).
 
-use super::{Errno, check, owned};
+use super::privilege::{self, Capabilities};
+use super::{Errno, check, mount, owned};
 use hearth_model::limits::{LAUNCHER_PLAN_FD, LAUNCHER_STATUS_FD};
 use hearth_model::step::{Step, StepFailure};
+use std::ffi::CStr;
 use std::mem;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::ptr;
 
 const CLONE_PIDFD: u64 = 0x1000; // linux/sched.h
@@ -55,11 +61,23 @@ pub enum Network {
     Inherited,
 }
 
+/// Who the child becomes before it is the launcher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Become {
+    /// User 0 of its namespace, which has a range of ids.
+    Root,
+    /// It stays the only user that its namespace maps, and keeps [`LAUNCHER_NEEDS`] over the exec.
+    Caller,
+}
+
+/// What the launcher needs: CAP_SETPCAP, CAP_NET_ADMIN, CAP_SYS_ADMIN (linux/capability.h).
+const LAUNCHER_NEEDS: Capabilities = Capabilities::NONE.with(8).with(12).with(21);
+
 /// What the child is given.
 #[derive(Clone, Copy, Debug)]
 pub struct Given<'a> {
-    /// The launcher's program.
-    pub launcher: BorrowedFd<'a>,
+    /// Absolute path of the launcher's program.
+    pub launcher: &'a CStr,
     /// Standard input, output, error.
     pub standard: [BorrowedFd<'a>; 3],
     /// The plan.
@@ -70,6 +88,8 @@ pub struct Given<'a> {
     pub release: BorrowedFd<'a>,
     /// Its network.
     pub network: Network,
+    /// Its user.
+    pub user: Become,
 }
 
 /// Whether the kernel has time namespaces (Linux 5.6, a choice of its configuration). Its clocks start with
@@ -132,8 +152,9 @@ fn child(given: &Given<'_>) -> ! {
 fn until_exec(given: &Given<'_>) -> (Step, Errno) {
     let prepared = wait_for_release(given.release)
         .map_err(|errno| (Step::MapIds, errno))
-        .and_then(|()| become_root().map_err(|errno| (Step::BecomeRoot, errno)))
-        .and_then(|()| place_descriptors(given).map_err(|errno| (Step::PassDescriptors, errno)));
+        .and_then(|()| get_power(given.user).map_err(|errno| (Step::BecomeRoot, errno)))
+        .and_then(|()| place_descriptors(given).map_err(|errno| (Step::PassDescriptors, errno)))
+        .and_then(|()| sealed(given.launcher).map_err(|errno| (Step::ExecLauncher, errno)));
     let launcher = match prepared {
         Ok(launcher) => launcher,
         Err(failure) => return failure,
@@ -149,7 +170,7 @@ fn until_exec(given: &Given<'_>) -> (Step, Errno) {
     unsafe {
         libc::syscall(
             libc::SYS_execveat,
-            launcher,
+            launcher.as_raw_fd(),
             c"".as_ptr(),
             arguments.as_ptr(),
             environment.as_ptr(),
@@ -175,6 +196,21 @@ const SET_IDS: [libc::c_long; 2] = [libc::SYS_setresgid32, libc::SYS_setresuid32
 #[cfg(target_pointer_width = "64")]
 const SET_IDS: [libc::c_long; 2] = [libc::SYS_setresgid, libc::SYS_setresuid];
 
+fn get_power(user: Become) -> Result<(), Errno> {
+    match user {
+        Become::Root => become_root(),
+        Become::Caller => privilege::keep_over_exec(LAUNCHER_NEEDS),
+    }
+}
+
+/// The launcher's file on a read-only mount of its own, which only this descriptor holds.
+fn sealed(launcher: &CStr) -> Result<OwnedFd, Errno> {
+    let copy = mount::clone_tree(launcher)?;
+    let attributes = mount::READ_ONLY | mount::NO_SUID | mount::NO_DEV;
+    mount::add_attributes(copy.as_fd(), attributes, mount::Reach::Mount)?;
+    Ok(copy)
+}
+
 /// By system call, not by libc, whose wrapper wants to tell other threads.
 fn become_root() -> Result<(), Errno> {
     for number in SET_IDS {
@@ -184,10 +220,8 @@ fn become_root() -> Result<(), Errno> {
     Ok(())
 }
 
-/// In two passes, so that no placed descriptor overwrites one that is still to be placed. Returns the
-/// launcher's, out of the way.
-fn place_descriptors(given: &Given<'_>) -> Result<RawFd, Errno> {
-    let launcher = move_up(given.launcher)?;
+/// In two passes, so that no placed descriptor overwrites one that is still to be placed.
+fn place_descriptors(given: &Given<'_>) -> Result<(), Errno> {
     let [input, output, error] = given.standard;
     let sources = [input, output, error, given.plan, given.status];
     let targets = [0, 1, 2, LAUNCHER_PLAN_FD, LAUNCHER_STATUS_FD];
@@ -199,7 +233,7 @@ fn place_descriptors(given: &Given<'_>) -> Result<RawFd, Errno> {
         // SAFETY: takes no pointer. The new number has no close-on-exec flag (dup(2)).
         check(libc::c_long::from(unsafe { libc::dup2(copy, target) }))?;
     }
-    Ok(launcher)
+    Ok(())
 }
 
 fn move_up(fd: BorrowedFd<'_>) -> Result<RawFd, Errno> {

@@ -10,6 +10,8 @@ pub mod mount;
 pub mod privilege;
 pub mod process;
 pub mod seccomp;
+pub mod signals;
+pub mod terminal;
 
 use hearth_model::step::errno_words;
 use std::fmt;

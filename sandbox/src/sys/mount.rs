@@ -227,6 +227,8 @@ pub fn find_outside(path: &CStr) -> Result<OwnedFd, Errno> {
 pub enum Kind {
     /// A folder.
     Folder,
+    /// A character or block device.
+    Device,
     /// Anything else.
     File,
 }
@@ -240,11 +242,11 @@ pub fn kind(place: BorrowedFd<'_>) -> Result<Kind, Errno> {
     let mut facts: libc::stat = unsafe { mem::zeroed() };
     // SAFETY: `facts` is a live local that the kernel fills.
     check_int(unsafe { libc::fstat(place.as_raw_fd(), &mut facts) })?;
-    if facts.st_mode & libc::S_IFMT == libc::S_IFDIR {
-        Ok(Kind::Folder)
-    } else {
-        Ok(Kind::File)
-    }
+    Ok(match facts.st_mode & libc::S_IFMT {
+        libc::S_IFDIR => Kind::Folder,
+        libc::S_IFCHR | libc::S_IFBLK => Kind::Device,
+        _ => Kind::File,
+    })
 }
 
 /// mkdirat(2).

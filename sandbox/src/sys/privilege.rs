@@ -44,8 +44,11 @@ impl Capabilities {
 
     /// This set and the capability with this number (linux/capability.h), which is below 64.
     #[must_use]
-    pub fn with(self, number: u8) -> Capabilities {
-        Capabilities(self.0 | 1_u64.checked_shl(number.into()).unwrap_or(0))
+    pub const fn with(self, number: u8) -> Capabilities {
+        match 1_u64.checked_shl(number as u32) {
+            Some(bit) => Capabilities(self.0 | bit),
+            None => self,
+        }
     }
 
     fn has(self, number: libc::c_ulong) -> bool {
@@ -118,12 +121,26 @@ pub fn drop_capabilities(kept: Capabilities) -> Result<(), Errno> {
     ambient(libc::PR_CAP_AMBIENT_CLEAR_ALL, 0)?;
     // The secure bits take CAP_SETPCAP, the last one to go.
     set_capabilities(kept.with(CAP_SETPCAP), kept)?;
-    (0..CAPS_MAX)
-        .filter(|&number| kept.has(number))
-        .try_for_each(|number| ambient(libc::PR_CAP_AMBIENT_RAISE, number))?;
+    raise_ambient(kept)?;
     // SAFETY: takes no pointer.
     check_int(unsafe { libc::prctl(libc::PR_SET_SECUREBITS, SECURE_BITS, 0, 0, 0) })?;
     set_capabilities(kept, kept)
+}
+
+/// Keeps `kept` over the next exec of a user who is not 0 (capabilities(7), ambient set), and gives the rest
+/// up. Calls nothing but system calls.
+///
+/// # Errors
+/// EPERM where one of them is not held.
+pub fn keep_over_exec(kept: Capabilities) -> Result<(), Errno> {
+    set_capabilities(kept, kept)?;
+    raise_ambient(kept)
+}
+
+fn raise_ambient(kept: Capabilities) -> Result<(), Errno> {
+    (0..CAPS_MAX)
+        .filter(|&number| kept.has(number))
+        .try_for_each(|number| ambient(libc::PR_CAP_AMBIENT_RAISE, number))
 }
 
 /// capset(2): the effective and permitted sets, and the inheritable one.

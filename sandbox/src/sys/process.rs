@@ -140,6 +140,13 @@ pub fn effective_uid() -> u32 {
     unsafe { libc::geteuid() }
 }
 
+/// getegid(2).
+#[must_use]
+pub fn effective_gid() -> u32 {
+    // SAFETY: takes no pointer and can not fail.
+    unsafe { libc::getegid() }
+}
+
 /// Arguments or variables as execve(2) wants them.
 #[derive(Debug)]
 pub struct Strings(Vec<CString>);
@@ -233,40 +240,6 @@ pub fn wait(process: BorrowedFd<'_>) -> Result<Ended, Errno> {
         libc::CLD_EXITED => Ended::Code(status),
         _ => Ended::Signal(status),
     })
-}
-
-/// Blocks the signals that ask this program to end and returns the descriptor that delivers them
-/// (signalfd(2)).
-///
-/// # Errors
-/// As sigprocmask(2) and signalfd(2).
-pub fn termination_signals() -> Result<OwnedFd, Errno> {
-    // SAFETY: `sigset_t` is plain integers, for which all zeroes is the empty set on Linux.
-    let mut set: libc::sigset_t = unsafe { mem::zeroed() };
-    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-        // SAFETY: `set` is a live local; the signal number is valid.
-        unsafe { libc::sigaddset(&mut set, signal) };
-    }
-    // SAFETY: `set` lives through the call; the old mask is not asked for.
-    check_int(unsafe { libc::sigprocmask(libc::SIG_BLOCK, &set, ptr::null_mut()) })?;
-    // SAFETY: `set` lives through the call; -1 asks for a new descriptor.
-    let made = unsafe { libc::signalfd(-1, &set, libc::SFD_CLOEXEC) };
-    owned(libc::c_long::from(made))
-}
-
-/// The next signal from [`termination_signals`].
-///
-/// # Errors
-/// As read(2).
-pub fn next_signal(signals: BorrowedFd<'_>) -> Result<libc::c_int, Errno> {
-    const SIZE: usize = mem::size_of::<libc::signalfd_siginfo>();
-    let mut bytes = [0_u8; SIZE];
-    // SAFETY: `bytes` is a live local of SIZE bytes, and the kernel writes at most SIZE.
-    let count = unsafe { libc::read(signals.as_raw_fd(), bytes.as_mut_ptr().cast(), SIZE) };
-    check(count as libc::c_long)?;
-    // `ssi_signo` is the first field, a u32 (signalfd(2)).
-    let [a, b, c, d, ..] = bytes;
-    Ok(u32::from_ne_bytes([a, b, c, d]) as libc::c_int)
 }
 
 /// Waits until one of two descriptors is readable; true for each that is (poll(2)).

@@ -4,12 +4,13 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 pub mod attempts;
+pub mod trace;
 
 use hearth_model::limits::PLAN_VERSION;
 use hearth_model::plan::{Bind, BindAccess, Identity, Plan, Ports, SeccompPlan, TcpPlan};
 use hearth_model::step::StepFailure;
 use hearth_model::{Bytes, ServiceName};
-use hearth_sandbox::outside::{Running, Start, StartError};
+use hearth_sandbox::outside::{Ids, Network, Running, Start, StartError};
 use hearth_sandbox::sys::process::Ended;
 use std::fs::{self, File, Permissions};
 use std::io::{Read, pipe};
@@ -194,17 +195,17 @@ pub fn start_bytes(
     cgroup: Option<&File>,
     network: Option<&File>,
 ) -> Result<Started, StartError> {
-    let launcher = File::open(&programs.launcher).unwrap();
     let input = File::open("/dev/null").unwrap();
     let (output, end) = pipe().unwrap();
     // As PID 1 does: the service may open its output again by name (/dev/stdout), but not read it.
     let end = File::from(OwnedFd::from(end));
     end.set_permissions(Permissions::from_mode(0o222)).unwrap();
     let start = Start {
-        launcher: launcher.as_fd(),
+        launcher: &programs.launcher,
         standard: [input.as_fd(), end.as_fd(), end.as_fd()],
         cgroup: cgroup.map(AsFd::as_fd),
-        network: network.map(AsFd::as_fd),
+        network: network.map_or(Network::Empty, |file| Network::Other(file.as_fd())),
+        ids: Ids::Range,
     };
     let running = start.start_bytes(bytes)?;
     Ok(Started { running, output })

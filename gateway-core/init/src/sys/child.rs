@@ -2,11 +2,12 @@
 //! walks a fixed list, calls nothing that allocates or locks, and reports the step that failed as
 //! eight bytes through its status pipe.
 
+use super::mount;
 use crate::limits::{CHILD_OPEN_FILES, OPEN_FILES, SPARE_FD_MIN};
 use core::ffi::{CStr, c_char, c_long};
 use core::ptr;
 use hearth_model::step::{Step, StepFailure};
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, RawFd};
 
 /// Most arguments and most variables of a child: those of the system units are the longest.
 const STRINGS_MAX: usize = 8;
@@ -117,15 +118,34 @@ fn attempt(ready: &Ready<'_>) -> Result<Never, StepFailure> {
     // SAFETY: `folder` is a NUL-terminated string that lives in the parent's copied memory.
     call(unsafe { libc::chdir(plan.folder.as_ptr()) } as c_long)
         .map_err(at(Step::WorkingFolder))?;
-    // SAFETY: the program and both lists are NUL- and NULL-terminated and live until exec replaces them.
+    Err(at(plan.exec_step)(execute(ready)))
+}
+
+/// Returns only what failed. A service's launcher is executed from a read-only mount of its own file: it
+/// becomes a stranger's process, which must never hold a file of ours that could be written (CVE-2019-5736).
+fn execute(ready: &Ready<'_>) -> i32 {
+    let plan = &ready.plan;
+    let (at, program, flags) = match plan.identity {
+        Identity::Keep => (libc::AT_FDCWD, plan.program, 0),
+        Identity::NamespaceRoot => match mount::sealed(plan.program) {
+            // Not closed here: its close-on-exec flag does that.
+            Ok(copy) => (copy.into_raw_fd(), c"", libc::AT_EMPTY_PATH),
+            Err(super::Errno(errno)) => return errno,
+        },
+    };
+    // SAFETY: the path and both lists are NUL- and NULL-terminated and live until exec replaces them; with
+    // AT_EMPTY_PATH an empty path means the descriptor.
     unsafe {
-        libc::execve(
-            plan.program.as_ptr(),
+        libc::syscall(
+            libc::SYS_execveat,
+            at,
+            program.as_ptr(),
             ready.arguments.as_ptr(),
             ready.environment.as_ptr(),
+            flags,
         )
     };
-    Err(at(plan.exec_step)(errno()))
+    errno()
 }
 
 fn errno() -> i32 {
