@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use hearth_model::ServiceName;
+use std::path::PathBuf;
 
 /// The text of `hearth help`.
 pub(crate) const HELP: &str = "\
@@ -13,11 +14,16 @@ hearth - look after this gateway
   hearth stop NAME        end a service and leave it off
   hearth restart NAME     end a service and run it again
   hearth logs NAME [-f]   what a service printed; -f goes on, Ctrl-C ends it
+  hearth usage            what each service used this month; --month 2026-11, --csv
+  hearth usage export     the signed records, to keep elsewhere
+  hearth usage key        the public key that they are signed with
+  hearth usage verify [FILE] [--key FILE]
+                          are the records (or an export) as the gateway wrote them?
   hearth poweroff         stop everything in order and switch off
   hearth reboot           stop everything in order and start again
   hearth banner           the three lines shown at login
 
---json after ps, status, start, stop, restart or logs prints the answer for
+--json after ps, status, start, stop, restart, logs or usage prints the answer for
 programs. Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 the gateway
 does not answer. HEARTH_API=PATH asks at another socket.
 ";
@@ -58,12 +64,62 @@ pub(crate) enum Command {
         #[arg(short, long)]
         follow: bool,
     },
+    /// What services used.
+    Usage(Usage),
     /// Switch off.
     Poweroff,
     /// Start again.
     Reboot,
     /// Print the lines shown at login.
     Banner,
+}
+
+/// Which usage, and how it is shown.
+#[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Usage {
+    /// The month, as 2026-11; this one where none is given.
+    #[arg(long, value_parser = month)]
+    pub(crate) month: Option<String>,
+    /// Print one line of CSV for each signed record.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) csv: bool,
+    #[command(flatten)]
+    pub(crate) format: Format,
+    #[command(subcommand)]
+    pub(crate) action: Option<UsageAction>,
+}
+
+/// What else to do with the records.
+#[derive(Subcommand)]
+pub(crate) enum UsageAction {
+    /// Print the signed records.
+    Export,
+    /// Print the public key.
+    Key,
+    /// Check the records.
+    Verify {
+        /// An export; the gateway's own records where none is given.
+        file: Option<PathBuf>,
+        /// The public key, PEM; the gateway's where none is given.
+        #[arg(long)]
+        key: Option<PathBuf>,
+    },
+}
+
+/// A month as the records are asked for.
+fn month(text: &str) -> Result<String, String> {
+    let parts = text.split_once('-').filter(|(year, month)| {
+        let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+        let number = month
+            .parse::<u8>()
+            .is_ok_and(|month| (1..=12).contains(&month));
+        year.len() == 4 && month.len() == 2 && digits(year) && digits(month) && number
+    });
+    match parts {
+        Some(_) => Ok(text.to_owned()),
+        None => Err("a month is written as 2026-11".to_owned()),
+    }
 }
 
 /// For people or for programs.

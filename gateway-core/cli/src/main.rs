@@ -4,6 +4,7 @@
 //! does not answer.
 #![forbid(unsafe_code)]
 
+mod accounts;
 mod args;
 mod console;
 mod run;

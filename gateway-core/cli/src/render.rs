@@ -32,9 +32,12 @@ pub fn ps(services: &[Service]) -> String {
     out
 }
 
-struct Row<const N: usize> {
-    cells: [String; N],
-    note: Option<String>,
+/// One row of a table.
+pub(crate) struct Row<const N: usize> {
+    /// Its cells.
+    pub(crate) cells: [String; N],
+    /// A line below it.
+    pub(crate) note: Option<String>,
 }
 
 fn cells(s: &Service) -> [String; 7] {
@@ -60,7 +63,7 @@ fn cells(s: &Service) -> [String; 7] {
 
 /// Lays rows out: the first column takes what the others leave of [`COLUMNS`]; a name that is
 /// longer has a line of its own, since a cut name could not be typed.
-fn table<const N: usize>(rows: &[Row<N>]) -> String {
+pub(crate) fn table<const N: usize>(rows: &[Row<N>]) -> String {
     let mut widths = [0; N];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(&row.cells) {

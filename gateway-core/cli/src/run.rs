@@ -1,5 +1,6 @@
 //! Carries a command out: asks the API, waits where a person would, prints what came.
 
+use crate::accounts;
 use crate::args::{Command, Format, HELP, Target};
 use crate::console::{Dots, print, print_json};
 use hearth_client::action::{Progress, Verb, judge};
@@ -56,6 +57,7 @@ pub(crate) async fn run(api: &Api, command: Command) -> Result<ExitCode, Trouble
         Command::Stop(target) => act(api, Verb::Stop, &target).await?,
         Command::Restart(target) => act(api, Verb::Restart, &target).await?,
         Command::Logs { target, follow } => logs(api, &target, follow).await?,
+        Command::Usage(usage) => accounts::usage(api, &usage).await?,
         Command::Poweroff => system(api, "poweroff").await?,
         Command::Reboot => system(api, "reboot").await?,
         Command::Banner => return greet(api).await,

@@ -120,3 +120,33 @@ pub const LOG_FOLLOW_LINES: usize = 256;
 
 /// Readers that follow logs at once, in all services together.
 pub const LOG_FOLLOWERS_MAX: usize = 16;
+
+// --- accounting ---
+
+/// Length of one usage record, seconds. Records begin at full hours of UTC.
+pub const HOUR_SECONDS: u64 = 3600;
+
+/// A wall clock that is this far from where it should be was set, seconds; less is a late sample.
+pub const CLOCK_STEP_SECONDS: u64 = 5;
+
+/// Time between two samples of the counters, milliseconds: memory between them is taken as a straight line.
+pub const SAMPLE_MS: u64 = 10_000;
+
+/// Samples between two checkpoints on disk: a power cut loses one minute at most, and flash is written
+/// once a minute.
+pub const SAMPLES_PER_CHECKPOINT: u32 = 6;
+
+/// Records that wait for a disk that takes them: 256 services for 16 hours. More are refused and counted.
+pub const RECORDS_WAITING_MAX: usize = 4096;
+
+/// Size at which a file of records is full and the next one begins, bytes: about 8,000 records.
+pub const USAGE_FILE_MAX: u64 = 4 * 1024 * 1024;
+
+/// Files of records that are kept: 128 MiB, which is three years of ten services. The oldest goes first.
+pub const USAGE_FILES_MAX: usize = 32;
+
+/// Largest checkpoint, bytes: 256 open rows and every waiting record, of about 500 bytes each.
+pub const CHECKPOINT_MAX: u64 = 4 * 1024 * 1024;
+
+/// Bytes of records that are read at once while they are sent to whoever asked.
+pub const USAGE_READ_MAX: usize = 64 * 1024;

@@ -8,6 +8,9 @@
 //! | `GET /v1/services/{name}` | | [`Service`] |
 //! | `POST /v1/services/{name}/start` (`stop`, `restart`) | | [`Service`] |
 //! | `GET /v1/services/{name}/logs?follow=true` | | text, one line of output a line |
+//! | `GET /v1/usage` | | text: every usage record and then the head, one signed line each ([`crate::usage`]) |
+//! | `GET /v1/usage/open` | | [`OpenUsage`] |
+//! | `GET /v1/usage/key` | | the gateway's public key, PEM |
 //! | `POST /v1/system/poweroff` (`reboot`) | | `202`, [`Done`] |
 //!
 //! Every error is an [`ApiError`] with a status of 4xx or 5xx. Only user 0 may POST.
@@ -147,6 +150,28 @@ pub struct NatJson {
     pub forwarded: u64,
     /// Packets dropped.
     pub dropped: u64,
+}
+
+/// What services used since the last full hour: not signed yet.
+#[cfg(feature = "usage")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenUsage {
+    /// Start, seconds since 1970 (UTC).
+    pub from: u64,
+    /// The last sample, seconds since 1970 (UTC).
+    pub until: u64,
+    /// One row for each service that used something.
+    pub services: Vec<UsageRow>,
+}
+
+/// What one service used.
+#[cfg(feature = "usage")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageRow {
+    /// Its name.
+    pub service: String,
+    /// How much.
+    pub used: crate::usage::Figures,
 }
 
 /// An accepted request with nothing else to say.

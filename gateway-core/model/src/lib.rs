@@ -19,6 +19,8 @@ pub mod units;
 #[cfg(feature = "std")]
 pub mod api;
 #[cfg(feature = "std")]
+pub mod calendar;
+#[cfg(feature = "std")]
 pub mod cgroup;
 #[cfg(feature = "std")]
 pub mod gate;
@@ -28,6 +30,8 @@ pub mod gateway;
 pub mod manifest;
 #[cfg(feature = "std")]
 pub mod plan;
+#[cfg(feature = "usage")]
+pub mod usage;
 
 pub use ids::{ServiceId, ServiceName};
 pub use units::{Bytes, BytesPerSec, MilliCpu, PerMille, Tick};

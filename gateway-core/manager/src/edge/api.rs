@@ -2,6 +2,7 @@
 //! loop and its answer into JSON. No route reads a body, so none can be too large.
 
 use super::logs::{Follow, Logs};
+use super::records;
 use super::requests::{Ask, Fault, Reply, Request, Verb};
 use super::server::Peer;
 use axum::body::{Body, Bytes};
@@ -18,6 +19,7 @@ use hearth_model::ServiceName;
 use hearth_model::protocol::ShutdownKind;
 use hyper::body::Frame;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{mpsc, oneshot};
@@ -29,6 +31,8 @@ pub struct Door {
     pub requests: mpsc::Sender<Request>,
     /// The logs, which are read without the loop.
     pub logs: Arc<Logs>,
+    /// The folder of the usage records, which are read without the loop.
+    pub records: PathBuf,
 }
 
 /// All routes.
@@ -39,6 +43,9 @@ pub fn routes(door: Door) -> Router {
         .route("/v1/services/{name}", get(service))
         .route("/v1/services/{name}/logs", get(logs))
         .route("/v1/services/{name}/{verb}", post(act))
+        .route("/v1/usage", get(records::all))
+        .route("/v1/usage/open", get(records::open))
+        .route("/v1/usage/key", get(records::key))
         .route("/v1/system/{verb}", post(system))
         .fallback(async || {
             Fault::Unknown("no such path; the API is below /v1/status and /v1/services".to_owned())
@@ -64,6 +71,7 @@ impl IntoResponse for Reply {
             Reply::Status(status) => Json(status).into_response(),
             Reply::Services(services) => Json(services).into_response(),
             Reply::Service(service) => Json(service).into_response(),
+            Reply::OpenUsage(usage) => Json(usage).into_response(),
             Reply::Done(done) => (StatusCode::ACCEPTED, Json(done)).into_response(),
         }
     }
@@ -95,7 +103,8 @@ async fn guard(
 const JSON: &str = "application/json";
 
 impl Door {
-    async fn ask(&self, ask: Ask) -> Result<Reply, Fault> {
+    /// Asks the loop.
+    pub(super) async fn ask(&self, ask: Ask) -> Result<Reply, Fault> {
         let (reply, answer) = oneshot::channel();
         let going = || Fault::Busy("the manager is going down; try again in a second".to_owned());
         self.requests
@@ -182,8 +191,8 @@ async fn logs(
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response())
 }
 
-/// A body that never ends by itself.
-struct Lines(mpsc::Receiver<Bytes>);
+/// A body that comes in pieces, for as long as somebody sends some.
+pub(super) struct Lines(pub(super) mpsc::Receiver<Bytes>);
 
 impl Lines {
     fn new(so_far: Vec<u8>, mut follow: Follow) -> Lines {

@@ -5,9 +5,10 @@ use super::channel::Channel;
 use super::logs::Logs;
 use super::netpath::Netpath;
 use super::packages::{self, Found, Problem};
-use super::paths::{Paths, could_not, read_text, reason};
+use super::paths::{Paths, could_not, now, read_text, reason};
 use super::start::Starter;
 use super::store::Store;
+use super::usage::{self, Usage};
 use super::{Core, End, cgroup, host, server, storage};
 use crate::limits::{INIT_ANSWER_MS, REQUESTS_MAX, STATE_MAX};
 use crate::machine::register::{Register, Wanted};
@@ -71,6 +72,18 @@ async fn start(paths: Paths) -> Result<End, String> {
         problems.push(Problem::of_gateway(text));
     }
 
+    let usage = match Usage::open(&paths, now()) {
+        Ok((usage, told)) => {
+            problems.extend(told.into_iter().map(Problem::of_gateway));
+            Some(usage)
+        }
+        Err(text) => {
+            let text = format!("what services use is not accounted: {text}");
+            problems.push(Problem::of_gateway(text));
+            None
+        }
+    };
+
     let logs = Arc::new(Logs::new(paths.at("/run/hearth/logs")));
     let place = match storage::look(&paths, &data) {
         Ok((place, size)) => {
@@ -96,6 +109,7 @@ async fn start(paths: Paths) -> Result<End, String> {
         waiters: Vec::new(),
         status_waiters: Vec::new(),
         guarantee_fault: None,
+        usage,
         leave_at: None,
         starter: Starter {
             paths,
@@ -115,8 +129,16 @@ async fn start(paths: Paths) -> Result<End, String> {
 
     // Only now: whoever asks before would get a table that is not there yet.
     let listener = server::listen(&core.starter.paths)?;
+    let records = usage::folder(&core.starter.paths);
     let (requests, queue) = mpsc::channel(REQUESTS_MAX);
-    tokio::spawn(server::serve(listener, routes(Door { requests, logs })));
+    tokio::spawn(server::serve(
+        listener,
+        routes(Door {
+            requests,
+            logs,
+            records,
+        }),
+    ));
     log::info!("the API is open");
     Ok(core.serve(queue, term).await)
 }

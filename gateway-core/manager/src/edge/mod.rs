@@ -7,15 +7,18 @@ pub mod channel;
 pub mod gates;
 pub mod host;
 pub mod image;
+pub mod journal;
 pub mod logs;
 pub mod netpath;
 pub mod packages;
 pub mod paths;
+pub mod records;
 pub mod requests;
 pub mod server;
 pub mod start;
 pub mod storage;
 pub mod store;
+pub mod usage;
 pub mod views;
 
 mod boot;
@@ -45,6 +48,7 @@ use std::sync::Arc;
 use store::Store;
 use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
+use usage::Usage;
 
 /// Why the loop ends.
 #[derive(Debug)]
@@ -88,6 +92,8 @@ pub struct Core {
     status_waiters: Vec<StatusWaiter>,
     /// Why memory can not be guaranteed to all services together, if so.
     guarantee_fault: Option<String>,
+    /// Accounting; none where its folder can not be used.
+    usage: Option<Usage>,
     /// When to end by request.
     leave_at: Option<Tick>,
 }
@@ -102,8 +108,17 @@ enum Wake {
 }
 
 impl Core {
-    /// Runs until something ends it.
-    async fn serve(&mut self, mut requests: mpsc::Receiver<Request>, mut term: Signal) -> End {
+    /// Runs until something ends it, and keeps the accounts.
+    async fn serve(&mut self, requests: mpsc::Receiver<Request>, term: Signal) -> End {
+        let end = self.turn(requests, term).await;
+        if let Some(usage) = &mut self.usage {
+            let services = self.machine.services();
+            usage.close(now(), services.map(|(id, row)| (id, &row.name)));
+        }
+        end
+    }
+
+    async fn turn(&mut self, mut requests: mpsc::Receiver<Request>, mut term: Signal) -> End {
         loop {
             let wait = self
                 .next_deadline()
@@ -127,6 +142,7 @@ impl Core {
                 return End::Fatal(format!("hearth-init: {lost}"));
             }
             self.answer_waiters();
+            self.account();
             if self.leave_at.is_some_and(|at| at <= now()) {
                 return End::Asked;
             }
@@ -142,6 +158,7 @@ impl Core {
             .chain(waiters)
             .chain(statuses)
             .chain(self.leave_at)
+            .chain(self.usage.as_ref().map(Usage::due))
             .min()
     }
 
@@ -259,7 +276,10 @@ impl Core {
             Action::SendRestart(id) => self.init.send(&ToInit::Restart { id }, Vec::new())?,
             Action::SendForget(id) => self.init.send(&ToInit::Forget { id }, Vec::new())?,
             Action::Attach(id, link) => self.netpath.send(&ToNetpath::Attach { id, link }),
-            Action::Detach(id) => self.netpath.send(&ToNetpath::Detach { id }),
+            Action::Detach(id) => {
+                self.last_sample(id);
+                self.netpath.send(&ToNetpath::Detach { id });
+            }
             Action::Forward(forward) => self.netpath.send(&ToNetpath::Forward(forward)),
             Action::Release(name) => self.release(&name),
             Action::Guarantee(memory) => {
@@ -269,6 +289,21 @@ impl Core {
             Action::Log(level, text) => log::log!(level, "{text}"),
         }
         Ok(None)
+    }
+
+    /// Samples what services use, when it is time.
+    fn account(&mut self) {
+        if let Some(usage) = &mut self.usage {
+            let services = self.machine.services();
+            usage.step(now(), services.map(|(id, row)| (id, &row.name)));
+        }
+    }
+
+    /// Samples a service whose counters are about to go.
+    fn last_sample(&mut self, id: ServiceId) {
+        if let (Some(usage), Some(row)) = (&mut self.usage, self.machine.service(id)) {
+            usage.last_words(now(), id, &row.name);
+        }
     }
 
     fn found(&self, id: ServiceId) -> Result<&Found, String> {
@@ -304,7 +339,10 @@ impl Core {
         }
     }
 
-    fn release(&self, name: &ServiceName) {
+    fn release(&mut self, name: &ServiceName) {
+        if let Some(id) = self.machine.find(name.as_str()) {
+            self.last_sample(id);
+        }
         if let Err(e) = image::release(&self.starter.paths.image(name)) {
             // A process that PID 1 is still ending may use it; the next start takes it away.
             log::debug!("service {name}: its image stays mounted: {}", reason(&e));

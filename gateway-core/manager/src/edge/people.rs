@@ -4,6 +4,7 @@ use super::channel::Lost;
 use super::packages::Problem;
 use super::paths::now;
 use super::requests::{Ask, Fault, Reply, ReplyTo, Request, Verb};
+use super::usage::Usage;
 use super::{Core, Waiter, views};
 use crate::limits::ACTION_WAIT;
 use crate::machine::Event;
@@ -58,6 +59,10 @@ impl Core {
                     Ok(())
                 }
             },
+            Ask::OpenUsage => {
+                give(reply, self.open_usage());
+                Ok(())
+            }
             Ask::System(kind) => {
                 self.init.send(&ToInit::Shutdown { kind }, Vec::new())?;
                 let message = match kind {
@@ -72,6 +77,16 @@ impl Core {
                 );
                 Ok(())
             }
+        }
+    }
+
+    /// The open hour, up to now.
+    fn open_usage(&mut self) -> Result<Reply, Fault> {
+        match &self.usage {
+            Some(usage) => Ok(Reply::OpenUsage(usage.open_hour())),
+            None => Err(Fault::Impossible(
+                "nothing is accounted; `hearth status` says why".to_owned(),
+            )),
         }
     }
 
@@ -213,6 +228,12 @@ impl Core {
                 .problems
                 .iter()
                 .map(|problem| problem.text.clone())
+                .chain(
+                    self.usage
+                        .as_ref()
+                        .and_then(Usage::fault)
+                        .map(str::to_owned),
+                )
                 .collect(),
         }))
     }

@@ -1,6 +1,6 @@
 //! What the API asks of the loop, and what the loop answers.
 
-use hearth_model::api::{ApiError, Done, Service, Status};
+use hearth_model::api::{ApiError, Done, OpenUsage, Service, Status};
 use hearth_model::protocol::ShutdownKind;
 use tokio::sync::oneshot;
 
@@ -26,6 +26,8 @@ pub enum Ask {
     Service(String),
     /// `POST /v1/services/{name}/{verb}`
     Act(String, Verb),
+    /// `GET /v1/usage/open`
+    OpenUsage,
     /// `POST /v1/system/poweroff` or `reboot`
     System(ShutdownKind),
 }
@@ -39,6 +41,8 @@ pub enum Reply {
     Services(Vec<Service>),
     /// One row.
     Service(Box<Service>),
+    /// The open hour.
+    OpenUsage(OpenUsage),
     /// Accepted.
     Done(Done),
 }

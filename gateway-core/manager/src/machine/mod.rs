@@ -9,6 +9,7 @@ pub mod admission;
 pub mod lines;
 pub mod register;
 pub mod service;
+pub mod usage;
 
 mod life;
 mod links;

@@ -1,0 +1,43 @@
+"""What services used: figures, signed records after the reboots of the tests before, and their check."""
+
+import time
+
+CPU = "/sys/fs/cgroup/services/nginx/cpu.stat"
+
+
+def used_cpu(gateway):
+    rows = gateway.json("hearth usage --json")["services"]
+    return sum(row["used"]["cpu_usec"] for row in rows if row["service"] == "nginx")
+
+
+def test_figures_are_the_kernels_own(lan, gateway):
+    # given a service whose control group is new
+    gateway.wait_active("nginx", 120)
+    gateway.check("hearth restart nginx", timeout=120)
+    before = used_cpu(gateway)
+    first = int(gateway.read(CPU).split()[1])
+    for _ in range(20):
+        assert "nginx" in lan.get("http://192.168.1.1:8080/")
+    # when it rests, and a sample was taken since
+    time.sleep(12)
+    kernel = int(gateway.read(CPU).split()[1])
+    accounted = used_cpu(gateway) - before
+    # then both have counted the same: what it used until the first look may be on either side
+    assert kernel - first - 0.01 * kernel <= accounted <= kernel + 0.01 * kernel, (first, kernel, accounted)
+
+
+def test_records_are_whole(gateway):
+    # given the records that the reboots of earlier tests have closed
+    text = gateway.check("hearth usage verify", timeout=120)
+    # then each is signed and none is missing
+    assert "none is changed, removed or moved" in text, text
+    rows = gateway.check("hearth usage --csv").splitlines()
+    assert any(",nginx," in row and ",shutdown," in row for row in rows), rows
+
+
+def test_a_changed_export_is_found(gateway):
+    gateway.check("hearth usage export > /tmp/usage; hearth usage key > /tmp/key")
+    gateway.check("hearth usage verify /tmp/usage --key /tmp/key", timeout=120)
+    gateway.check("sed -i '1s/\"cpu_usec\":/\"cpu_usec\":1/' /tmp/usage")
+    code, text = gateway.run("hearth usage verify /tmp/usage --key /tmp/key")
+    assert code == 1 and "line 1: the signature does not fit" in text, text

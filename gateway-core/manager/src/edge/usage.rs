@@ -1,0 +1,205 @@
+//! Accounting: reads each service's counters every few seconds and keeps the hours in the journal.
+
+use super::journal::Journal;
+use super::paths::{Paths, read_text};
+use crate::limits::{KERNEL_FILE_MAX, SAMPLE_MS, SAMPLES_PER_CHECKPOINT};
+use crate::machine::usage::{Closed, Counters, Ledger};
+use hearth_model::api::{OpenUsage, UsageRow};
+use hearth_model::{ServiceId, ServiceName, Tick};
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Everything accounting owns.
+#[derive(Debug)]
+pub struct Usage {
+    journal: Journal,
+    ledger: Ledger,
+    paths: Paths,
+    due: Tick,
+    /// Samples since the last checkpoint.
+    samples: u32,
+    /// Why the last checkpoint is not on disk.
+    fault: Option<String>,
+}
+
+/// The folder of keys and records.
+#[must_use]
+pub fn folder(paths: &Paths) -> PathBuf {
+    paths.at("/data/hearth/usage")
+}
+
+/// Seconds since 1970; 0 on a clock that is set to before.
+fn wall() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+impl Usage {
+    /// Goes on where the last manager ended. Also what a person should know.
+    ///
+    /// # Errors
+    /// A sentence: nothing is accounted.
+    pub fn open(paths: &Paths, now: Tick) -> Result<(Usage, Vec<String>), String> {
+        let (journal, kept, told) = Journal::open(folder(paths))?;
+        let boot = read_text(
+            &paths.at("/proc/sys/kernel/random/boot_id"),
+            KERNEL_FILE_MAX,
+        )
+        .unwrap_or_default();
+        let (boot, wall) = (boot.trim(), wall());
+        let (ledger, closed) = match kept {
+            Some(ledger) => ledger.resume(boot, wall, now),
+            None => (Ledger::new(boot, wall, now), Vec::new()),
+        };
+        let mut usage = Usage {
+            journal,
+            ledger,
+            paths: paths.clone(),
+            due: now,
+            samples: 0,
+            fault: None,
+        };
+        usage.fault = usage.journal.keep(&usage.ledger, closed).err();
+        Ok((usage, told))
+    }
+
+    /// When the next sample is due.
+    #[must_use]
+    pub fn due(&self) -> Tick {
+        self.due
+    }
+
+    /// Why the last checkpoint is not on disk, if so.
+    #[must_use]
+    pub fn fault(&self) -> Option<&str> {
+        self.fault.as_deref()
+    }
+
+    /// Samples these services, where a sample is due.
+    pub fn step<'a>(
+        &mut self,
+        now: Tick,
+        services: impl Iterator<Item = (ServiceId, &'a ServiceName)>,
+    ) {
+        if now < self.due {
+            return;
+        }
+        self.due = now.after_ms(SAMPLE_MS);
+        self.samples += 1;
+        let closed = self.sample(now, services);
+        if !closed.is_empty() || self.samples >= SAMPLES_PER_CHECKPOINT {
+            self.keep(closed);
+        }
+    }
+
+    /// Samples these services for the last time: the manager ends.
+    pub fn close<'a>(
+        &mut self,
+        now: Tick,
+        services: impl Iterator<Item = (ServiceId, &'a ServiceName)>,
+    ) {
+        let closed = self.sample(now, services);
+        self.ledger.end();
+        self.keep(closed);
+    }
+
+    fn sample<'a>(
+        &mut self,
+        now: Tick,
+        services: impl Iterator<Item = (ServiceId, &'a ServiceName)>,
+    ) -> Vec<Closed> {
+        let counters: BTreeMap<ServiceName, Counters> = services
+            .filter_map(|(id, name)| Some((name.clone(), self.counters(id, name)?)))
+            .collect();
+        self.ledger.sample(wall(), now, &counters)
+    }
+
+    fn keep(&mut self, closed: Vec<Closed>) {
+        self.samples = 0;
+        let kept = self.journal.keep(&self.ledger, closed);
+        if let Err(text) = &kept
+            && self.fault.is_none()
+        {
+            log::warn!("{text}");
+        }
+        self.fault = kept.err();
+    }
+
+    /// Samples one service whose counters are about to go.
+    pub fn last_words(&mut self, now: Tick, id: ServiceId, name: &ServiceName) {
+        if let Some(counters) = self.counters(id, name) {
+            self.ledger.sample_one(now, name, counters);
+        }
+    }
+
+    /// The open hour, for the API.
+    #[must_use]
+    pub fn open_hour(&self) -> OpenUsage {
+        let (from, until) = self.ledger.span();
+        let row = |(name, used): (&ServiceName, _)| UsageRow {
+            service: name.to_string(),
+            used,
+        };
+        OpenUsage {
+            from,
+            until,
+            services: self.ledger.open().map(row).collect(),
+        }
+    }
+
+    /// The counters of a service; `None` where it has no cgroup. A kernel without a controller counts
+    /// nothing there.
+    fn counters(&self, id: ServiceId, name: &ServiceName) -> Option<Counters> {
+        let cgroup = self.paths.cgroup(name);
+        let link = self.paths.at("/sys/class/net").join(format!("sv{id}"));
+        let generation = fs::metadata(&cgroup).ok()?.ino();
+        let text = |path: PathBuf| read_text(&path, KERNEL_FILE_MAX).unwrap_or_default();
+        let number = |path: PathBuf| text(path).trim().parse().unwrap_or(0);
+        let io = text(cgroup.join("io.stat"));
+        let statistics = link.join("statistics");
+        Some(Counters {
+            cgroup: generation,
+            cpu_usec: keyed(&text(cgroup.join("cpu.stat")), "usage_usec"),
+            memory: number(cgroup.join("memory.current")),
+            read: sum(&io, "rbytes="),
+            written: sum(&io, "wbytes="),
+            link: number(link.join("ifindex")),
+            // What the gateway's end sends is what the service receives.
+            received: number(statistics.join("tx_bytes")),
+            sent: number(statistics.join("rx_bytes")),
+        })
+    }
+}
+
+/// The value of a key in a flat keyed file.
+fn keyed(text: &str, key: &str) -> u64 {
+    text.lines()
+        .find_map(|line| line.strip_prefix(key)?.trim().parse().ok())
+        .unwrap_or(0)
+}
+
+/// The sum of a key over all devices of `io.stat`. A device that is stacked on another (a loop device on
+/// a disk) counts what it does itself.
+fn sum(text: &str, key: &str) -> u64 {
+    text.split_ascii_whitespace()
+        .filter_map(|word| word.strip_prefix(key)?.parse::<u64>().ok())
+        .fold(0, u64::saturating_add)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_are_read_as_the_kernel_writes_them() {
+        let io = "7:0 rbytes=4096 wbytes=0 rios=1 wios=0 dbytes=0 dios=0\n\
+                  254:0 rbytes=100 wbytes=7 rios=1 wios=1 dbytes=0 dios=0\n";
+        assert_eq!((sum(io, "rbytes="), sum(io, "wbytes=")), (4196, 7));
+        assert_eq!(sum("", "rbytes="), 0);
+        assert_eq!(keyed("usage_usec 77\nuser_usec 70\n", "usage_usec"), 77);
+    }
+}
