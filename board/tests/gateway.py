@@ -92,3 +92,11 @@ class Gateway:
     def log_in(self):
         """Waits for the end of a boot that has begun; what the console said."""
         return self.strategy.log_in()
+
+    def reboot(self, command="hearth reboot"):
+        """Boots anew by this command; what the console said."""
+        before = self.read("/proc/sys/kernel/random/boot_id")
+        self.shell.console.sendline(command)
+        self.said = self.log_in()
+        assert self.read("/proc/sys/kernel/random/boot_id") != before
+        return self.said

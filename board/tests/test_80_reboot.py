@@ -3,20 +3,12 @@
 import pytest
 
 
-def reboot(gateway, command="hearth reboot"):
-    before = gateway.read("/proc/sys/kernel/random/boot_id")
-    gateway.shell.console.sendline(command)
-    gateway.said = gateway.log_in()
-    assert gateway.read("/proc/sys/kernel/random/boot_id") != before
-    return gateway.said
-
-
 def test_what_the_household_asked_for_survives_a_reboot(lan, gateway):
     # given one service stopped that starts by itself, and one started that does not
     gateway.check("hearth stop nginx")
     gateway.check("hearth start probe", timeout=120)
     # when
-    reboot(gateway)
+    gateway.reboot()
     # then each is as asked, and the rest is as always
     gateway.wait_active("probe", 120)
     gateway.wait_active("dnsmasq", 120)
@@ -38,7 +30,7 @@ def test_a_panic_of_pid_1_leaves_its_last_words(gateway):
     # given a boot in which PID 1 may be told to panic
     gateway.strategy.boot("--append hearth.test")
     # when it does, and the kernel reboots
-    said = reboot(gateway, "kill -40 1")
+    said = gateway.reboot("kill -40 1")
     # then the next boot says cause and place on the console, and in its log
     _, told, words = said.partition("the last boot ended with: ")
     assert told, said[-3000:]

@@ -82,8 +82,12 @@ impl Core {
 
     /// The open hour, up to now.
     fn open_usage(&mut self) -> Result<Reply, Fault> {
-        match &self.usage {
-            Some(usage) => Ok(Reply::OpenUsage(usage.open_hour())),
+        let services = self.machine.services();
+        match &mut self.usage {
+            Some(usage) => {
+                usage.look(now(), services.map(|(id, row)| (id, &row.name)));
+                Ok(Reply::OpenUsage(usage.open_hour()))
+            }
             None => Err(Fault::Impossible(
                 "nothing is accounted; `hearth status` says why".to_owned(),
             )),

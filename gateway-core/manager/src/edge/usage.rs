@@ -90,6 +90,15 @@ impl Usage {
         }
         self.due = now.after_ms(SAMPLE_MS);
         self.samples += 1;
+        self.look(now, services);
+    }
+
+    /// Samples these services now.
+    pub fn look<'a>(
+        &mut self,
+        now: Tick,
+        services: impl Iterator<Item = (ServiceId, &'a ServiceName)>,
+    ) {
         let closed = self.sample(now, services);
         if !closed.is_empty() || self.samples >= SAMPLES_PER_CHECKPOINT {
             self.keep(closed);
