@@ -235,6 +235,7 @@ fn grants(list: &mut List, binds: &[Bind]) -> Result<(), BuildError> {
     for bind in binds {
         let target = CString::new(bind.target.as_str())?;
         let makeable = MAKEABLE.iter().any(|below| bind.target.starts_with(below));
+        let device = bind.target.starts_with("/dev/");
         let copy = Operation::Copy {
             source: CString::new(bind.source.as_str())?,
             target: if makeable {
@@ -243,8 +244,10 @@ fn grants(list: &mut List, binds: &[Bind]) -> Result<(), BuildError> {
                 Target::InImage(target)
             },
             attributes: Attributes(match bind.access {
-                // A granted device; its cgroup's gate judges which one is opened.
-                _ if bind.target.starts_with("/dev/") => NO_SUID | NO_EXEC,
+                // A granted device: its cgroup's gate judges which one is opened, and a read-only mount
+                // does not keep anybody from writing to a device.
+                BindAccess::ReadOnly if device => READ_ONLY | NO_SUID | NO_EXEC,
+                BindAccess::ReadWrite if device => NO_SUID | NO_EXEC,
                 BindAccess::ReadOnly => READ_ONLY | NO_SUID | NO_DEV,
                 BindAccess::ReadWrite => NO_SUID | NO_DEV,
             }),

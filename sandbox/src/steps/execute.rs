@@ -52,7 +52,9 @@ fn perform(operation: &Operation, root: &mut Option<OwnedFd>) -> Result<(), Errn
                 // It could never be opened: said now, not when the service tries.
                 return Err(Errno(libc::EACCES));
             }
-            mount::add_attributes(copy.as_fd(), attributes.0, Reach::Tree)?;
+            // A folder is never a way to devices, wherever it is.
+            let only_folders = if kind == Kind::Folder { NO_DEV } else { 0 };
+            mount::add_attributes(copy.as_fd(), attributes.0 | only_folders, Reach::Tree)?;
             let place = place(inside(root)?, target, kind)?;
             mount::attach(copy.as_fd(), place.as_fd())
         }

@@ -30,6 +30,8 @@ pub struct Programs {
     pub launcher: PathBuf,
     /// The hostile example, static.
     pub hostile: PathBuf,
+    /// The well-behaved example, static.
+    pub contract: PathBuf,
 }
 
 /// Both word sizes. The first call builds what is missing, into the folder of this test run.
@@ -64,6 +66,8 @@ fn build_i686() -> Programs {
         "hearth-sandbox",
         "--example",
         "hostile",
+        "--example",
+        "contract",
         "--target",
         TARGET,
     ]);
@@ -72,27 +76,31 @@ fn build_i686() -> Programs {
         word: "i686",
         launcher: folder.join("hearth-sandbox"),
         hostile: folder.join("examples/hostile"),
+        contract: folder.join("examples/contract"),
     }
 }
 
 /// The host's C library, linked in, since the image holds no other file.
 fn build_x86_64() -> Programs {
     const TARGET: &str = "x86_64-unknown-linux-gnu";
-    let arguments = ["rustc", "--example", "hostile", "--target", TARGET, "--"];
-    let done = Command::new(env!("CARGO"))
-        .args(arguments)
-        .args(["-C", "target-feature=+crt-static"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .env("CARGO_TARGET_DIR", target_folder())
-        .output()
-        .unwrap();
-    let errors = String::from_utf8_lossy(&done.stderr);
-    assert!(done.status.success(), "cargo {arguments:?}: {errors}");
+    for example in ["hostile", "contract"] {
+        let arguments = ["rustc", "--example", example, "--target", TARGET, "--"];
+        let done = Command::new(env!("CARGO"))
+            .args(arguments)
+            .args(["-C", "target-feature=+crt-static"])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .env("CARGO_TARGET_DIR", target_folder())
+            .output()
+            .unwrap();
+        let errors = String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.success(), "cargo {arguments:?}: {errors}");
+    }
     let folder = target_folder().join(TARGET).join("debug");
     Programs {
         word: "x86_64",
         launcher: env!("CARGO_BIN_EXE_hearth-sandbox").into(),
         hostile: folder.join("examples/hostile"),
+        contract: folder.join("examples/contract"),
     }
 }
 
