@@ -156,6 +156,16 @@ impl Map {
         maps::update(self.fd.as_fd(), key, value, flags)
     }
 
+    /// Removes the entry at `key` and copies its value, as it was at the end, to `value`; false where
+    /// there was none.
+    ///
+    /// # Errors
+    /// [`KernelError::Refused`]: an array's entries can not be removed.
+    pub fn take(&self, key: &[u8], value: &mut [u8]) -> Result<bool, KernelError> {
+        self.check(key, Some(value.len()))?;
+        found(maps::take(self.fd.as_fd(), key, value))
+    }
+
     /// Removes the entry at `key`; false where there was none.
     ///
     /// # Errors

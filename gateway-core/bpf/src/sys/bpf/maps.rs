@@ -11,6 +11,7 @@ const MAP_UPDATE_ELEM: libc::c_long = 2;
 const MAP_DELETE_ELEM: libc::c_long = 3;
 const MAP_GET_NEXT_KEY: libc::c_long = 4;
 const MAP_GET_FD_BY_ID: libc::c_long = 14;
+const MAP_LOOKUP_AND_DELETE_ELEM: libc::c_long = 21;
 
 #[repr(C, align(8))]
 struct MapCreate {
@@ -86,6 +87,15 @@ pub fn update(
     // SAFETY: the kernel reads the map's key_size and value length, which are the slices' lengths.
     let done = unsafe { call(MAP_UPDATE_ELEM, &mut attr) };
     done.map(|_| ()).map_err(refused("write into a map"))
+}
+
+/// `BPF_MAP_LOOKUP_AND_DELETE_ELEM`; lengths as for [`lookup`].
+pub fn take(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> Result<(), KernelError> {
+    let mut attr = element(map, address(key.as_ptr()), address(value.as_mut_ptr()), 0);
+    // SAFETY: the kernel reads the map's key_size bytes of key and writes its value length to value,
+    // which are the slices' lengths by this function's condition.
+    let done = unsafe { call(MAP_LOOKUP_AND_DELETE_ELEM, &mut attr) };
+    done.map(|_| ()).map_err(refused("take from a map"))
 }
 
 /// `BPF_MAP_DELETE_ELEM`; length as for [`lookup`].
