@@ -102,6 +102,8 @@ pub struct Counters {
     pub forwarded: u64,
     /// Handed to the gateway itself, DHCP answers too.
     pub local: u64,
+    /// Of those forwarded, what passed by the fast path: packets, and their bytes.
+    pub carried: (u64, u64),
     answered: [u64; REASONS],
     dropped: [u64; REASONS],
 }
@@ -112,6 +114,7 @@ impl Default for Counters {
             received: [0; 3],
             forwarded: 0,
             local: 0,
+            carried: (0, 0),
             answered: [0; REASONS],
             dropped: [0; REASONS],
         }
@@ -128,6 +131,16 @@ impl Counters {
     /// Counts one packet from a side.
     pub fn receive(&mut self, from: Zone) {
         bump(self.received.get_mut(from as usize));
+    }
+
+    /// Counts packets from a side that were passed on elsewhere, by a decision of the machine.
+    pub fn carry(&mut self, from: Zone, packets: u64, bytes: u64) {
+        if let Some(count) = self.received.get_mut(from as usize) {
+            *count = count.wrapping_add(packets);
+        }
+        self.forwarded = self.forwarded.wrapping_add(packets);
+        let (all, all_bytes) = self.carried;
+        self.carried = (all.wrapping_add(packets), all_bytes.wrapping_add(bytes));
     }
 
     /// Counts one packet that was not passed on, and not answered.

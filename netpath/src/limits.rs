@@ -1,6 +1,6 @@
 //! Every capacity, timeout and size of this crate, with its unit, reason and source.
 //!
-//! Memory of a full table: sessions 32,768 x 72 B, mappings and peers 32,768 x 20 B each, their
+//! Memory of a full table: sessions 32,768 x 128 B, mappings and peers 32,768 x 20 B each, their
 //! indexes 1 MiB, external ports 384 KiB: about 5.2 MiB, all of it allocated once.
 
 /// Flows that can be tracked at once. A busy home has hundreds; a torrent client opens thousands.
@@ -66,6 +66,23 @@ pub const FRAGMENT_GROUPS: usize = 64;
 
 /// Datagrams under way that a group remembers.
 pub const FRAGMENT_GROUP_SIZE: usize = 16;
+
+/// Packets of a flow that the machine sees before the fast path carries it: the third of a TCP
+/// connection's handshake, and more than a question to a resolver and its answer.
+pub const CARRY_AFTER: u8 = 3;
+
+/// So long after this process has last been there the fast path still carries flows, ms: PID 1 needs
+/// seconds to start it again, also a few times in a row, and no flow that lives at its death has a timer
+/// that ends in that time but those of questions to resolvers (RFC 4787 REQ-5: at least 2 minutes). Longer
+/// would only keep a gateway going whose NAT nobody can change any more.
+pub const HEARTBEAT_MS: u64 = 60_000;
+
+/// How often this process says that it is there, ms.
+pub const BEAT_MS: u64 = 10_000;
+
+/// Steps of the timer wheel in which all carried flows are looked at. Shorter than the shortest timer
+/// ([`UDP_DNS_TIMEOUT_MS`]), so that a permission which a carried flow keeps alive does not lapse.
+pub const SWEEP_STEPS: usize = 10;
 
 /// Step of the timer wheel, ms: a flow ends at most this late.
 pub const WHEEL_STEP_MS: u64 = 1_000;

@@ -1,24 +1,27 @@
 //! Changes from outside the packet path: the WAN's address, services and their ports.
 
+use super::carry::Carrier;
 use super::services::{self, Service, Way};
 use super::{Nat, NatEvent};
-use core::net::Ipv4Addr;
-use hearth_model::protocol::{NetRefusal, NetworkPolicy, Zone};
+use hearth_model::protocol::{NetRefusal, Zone};
 use hearth_model::{ServiceId, Tick};
 
-impl Nat {
+impl<C: Carrier> Nat<C> {
     /// Takes a change.
     ///
     /// # Errors
     /// A [`NetRefusal`]; nothing was changed.
-    pub fn event(&mut self, event: NatEvent, _now: Tick) -> Result<(), NetRefusal> {
+    pub fn event(&mut self, event: NatEvent, now: Tick) -> Result<(), NetRefusal> {
         match event {
             NatEvent::WanAddress(lease) => {
+                if lease != self.places.wan() {
+                    self.take_all_back(now);
+                }
                 self.places.set_wan(lease);
                 if let Some(lease) = lease
                     && self.mapped_to.replace(lease.address) != Some(lease.address)
                 {
-                    self.end_all(|s| {
+                    self.end_all(now, |s| {
                         let zones = [s.initiator.zone, s.responder.zone];
                         s.mapping.is_some() || zones.contains(&Zone::Wan)
                     });
@@ -29,7 +32,12 @@ impl Nat {
                 address,
                 policy,
             } => {
-                self.attach(id, address, policy, Way::Routed)?;
+                let new = Service {
+                    address,
+                    policy,
+                    way: Way::Routed,
+                };
+                self.attach(id, new, now)?;
             }
             NatEvent::AttachBridged {
                 id,
@@ -40,13 +48,20 @@ impl Nat {
                     return Err(NetRefusal::Malformed);
                 }
                 // Its ports, if it was routed, are its own host's from now on.
-                self.close_forwards(id);
-                self.attach(id, address, policy, Way::Bridged)?;
+                self.close_forwards(id, now);
+                let new = Service {
+                    address,
+                    policy,
+                    way: Way::Bridged,
+                };
+                self.attach(id, new, now)?;
             }
             NatEvent::Detach { id } => {
-                self.close_forwards(id);
+                self.close_forwards(id, now);
                 if let Some(Service { address, .. }) = self.services.detach(id) {
-                    self.end_all(|s| [s.initiator.source, s.responder.source].contains(&address));
+                    self.end_all(now, |s| {
+                        [s.initiator.source, s.responder.source].contains(&address)
+                    });
                 }
             }
             NatEvent::Forward(forward) => {
@@ -56,34 +71,23 @@ impl Nat {
                     self.mappings.reserve(protocol, forward.port);
                 }
             }
-            NatEvent::Unforward { id } => self.close_forwards(id),
+            NatEvent::Unforward { id } => self.close_forwards(id, now),
         }
         Ok(())
     }
 
     /// A link that was there with another policy, or as another one, or that this run does not know
     /// yet: what the service had opened until then may be more than it may now.
-    fn attach(
-        &mut self,
-        id: ServiceId,
-        address: Ipv4Addr,
-        policy: NetworkPolicy,
-        way: Way,
-    ) -> Result<(), NetRefusal> {
-        let new = Service {
-            address,
-            policy,
-            way,
-        };
+    fn attach(&mut self, id: ServiceId, new: Service, now: Tick) -> Result<(), NetRefusal> {
         let old = self.services.attach(id, new)?;
         if old != Some(new) {
-            let before = old.map_or(address, |old| old.address);
-            self.end_all(|s| [address, before].contains(&s.initiator.source));
+            let before = old.map_or(new.address, |old| old.address);
+            self.end_all(now, |s| [new.address, before].contains(&s.initiator.source));
         }
         Ok(())
     }
 
-    fn close_forwards(&mut self, id: ServiceId) {
+    fn close_forwards(&mut self, id: ServiceId, now: Tick) {
         let mut closed = false;
         while let Some(forward) = self.services.pop_forward(id) {
             closed = true;
@@ -95,7 +99,7 @@ impl Nat {
         let Some(Service { address, .. }) = self.services.get(id).filter(|_| closed) else {
             return;
         };
-        self.end_all(|s| {
+        self.end_all(now, |s| {
             let came = s.responder.source == address && s.initiator.destination != address;
             let fixed = s.mapping.is_none() && s.responder.destination != address;
             came || (s.initiator.source == address && fixed)

@@ -1,6 +1,7 @@
 //! Flows come and go: host share, mapping, permission and row in one step, or none of them.
 
 use super::Nat;
+use super::carry::Carrier;
 use super::mappings::Inside;
 use super::plan::{Plan, SourceRule};
 use super::refuse::Refusal;
@@ -13,14 +14,18 @@ use crate::wire::transport::{Kind, Ports, Protocol};
 use hearth_model::Tick;
 use hearth_model::protocol::Zone;
 
-impl Nat {
+impl<C: Carrier> Nat<C> {
     /// The flow of a tuple; one whose time is over is ended and not found.
     pub(super) fn live(&mut self, tuple: &Tuple, now: Tick) -> Option<(Row, Side)> {
         let (row, side) = self.sessions.find(tuple)?;
+        if self.sessions.get(row)?.deadline <= now {
+            // Perhaps not, with what has passed by.
+            self.look(row, now);
+        }
         if self.sessions.get(row)?.deadline > now {
             return Some((row, side));
         }
-        self.end(row);
+        self.end(row, now);
         None
     }
 
@@ -38,7 +43,7 @@ impl Nat {
 
     /// Opens a planned flow: host share, mapping, permission and row, or none of them.
     pub(super) fn open(&mut self, tuple: &Tuple, plan: &Plan, now: Tick) -> Result<Row, Refusal> {
-        self.make_room();
+        self.make_room(now);
         let host = self.hosts.acquire(plan.charge).map_err(|error| {
             full(match error {
                 ShareError::ShareFull => DropReason::HostShareFull,
@@ -100,7 +105,7 @@ impl Nat {
             .get(mapping)
             .ok_or(DropReason::Filtered)?
             .inside;
-        self.make_room();
+        self.make_room(now);
         // The sender learns nothing of what is inside.
         let host = self.hosts.acquire(inside.address);
         let host = host.map_err(|_| DropReason::HostShareFull)?;
@@ -128,7 +133,7 @@ impl Nat {
         self.add(session, now).map_err(Refusal::silent)
     }
 
-    fn add(&mut self, session: Session, now: Tick) -> Result<Row, Refusal> {
+    pub(super) fn add(&mut self, session: Session, now: Tick) -> Result<Row, Refusal> {
         // A flow whose time is over must not stand in the way.
         self.live(&session.responder, now);
         self.sessions.insert(session, now).map_err(|error| {
@@ -142,20 +147,21 @@ impl Nat {
 
     /// Where the table is full, the flow that finished first goes: it was kept for packets that
     /// are late, and no live flow is ever in its place.
-    fn make_room(&mut self) {
+    fn make_room(&mut self, now: Tick) {
         if let Some(row) = self.sessions.in_the_way() {
-            self.end(row);
+            self.end(row, now);
         }
     }
 
     /// Ends a flow.
-    pub(super) fn end(&mut self, row: Row) {
+    pub(super) fn end(&mut self, row: Row, now: Tick) {
+        self.take_back(row, now);
         if let Some(session) = self.sessions.remove(row) {
             self.let_go(&session);
         }
     }
 
-    fn let_go(&mut self, session: &Session) {
+    pub(super) fn let_go(&mut self, session: &Session) {
         if let Some(host) = session.host {
             self.hosts.release(host);
         }
@@ -168,10 +174,10 @@ impl Nat {
     }
 
     /// Ends the flows that `which` picks: for rare events only.
-    pub(super) fn end_all(&mut self, which: impl Fn(&Session) -> bool) {
+    pub(super) fn end_all(&mut self, now: Tick, which: impl Fn(&Session) -> bool) {
         for row in self.sessions.all_rows() {
             if self.sessions.get(row).is_some_and(&which) {
-                self.end(row);
+                self.end(row, now);
             }
         }
     }

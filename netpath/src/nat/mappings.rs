@@ -208,6 +208,32 @@ impl Mappings {
         Ok((row, external))
     }
 
+    /// The same with the external port that it has had before this machine began.
+    ///
+    /// # Errors
+    /// [`Full`]: another one has the port, or the endpoint has another port.
+    pub fn acquire_as(&mut self, inside: Inside, external: u16) -> Result<Row, Full> {
+        if let Some(row) = self.table.find(inside) {
+            let mapping = self.table.get_mut(row).ok_or(Full)?;
+            if mapping.external != external {
+                return Err(Full);
+            }
+            mapping.sessions += 1;
+            return Ok(row);
+        }
+        let (word, bit) = place(external);
+        if self.space(inside.protocol).free(word) & bit == 0 {
+            return Err(Full);
+        }
+        let row = self.table.insert(Mapping {
+            inside,
+            external,
+            sessions: 1,
+        })?;
+        self.own(inside.protocol, external, Some(row));
+        Ok(row)
+    }
+
     /// One more flow for a mapping that is there.
     pub fn share(&mut self, row: Row) {
         if let Some(mapping) = self.table.get_mut(row) {

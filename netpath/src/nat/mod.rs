@@ -9,6 +9,7 @@
 //!
 //! Start at `Nat::decide`; `plan` is the policy, `translate` the rewrite, `sessions` the table.
 
+mod carry;
 mod events;
 mod flows;
 mod fragments;
@@ -43,11 +44,13 @@ use places::Places;
 use plan::Opening;
 use refuse::{Limiter, Refusal};
 use services::Services;
-use sessions::{Sessions, Side, Tuple};
+use sessions::{Sessions, Side};
 use shares::{Hosts, Peers};
 
+pub use carry::{Carrier, Nobody, NotAdopted, Pair, Passed, Traffic};
 pub use hash::Random;
 pub use places::{is_edge_of, is_no_host};
+pub use sessions::Tuple;
 
 /// What does not change while the machine runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +137,7 @@ enum Pass {
 
 /// The NAT machine.
 #[derive(Debug)]
-pub struct Nat {
+pub struct Nat<C: Carrier = Nobody> {
     places: Places,
     services: Services,
     sessions: Sessions,
@@ -146,12 +149,26 @@ pub struct Nat {
     counters: Counters,
     /// The WAN's latest address, which the mappings belong to.
     mapped_to: Option<Ipv4Addr>,
+    carrier: C,
+    /// Flows that it carries.
+    carried: usize,
+    /// The part of the table that was looked at last.
+    swept: usize,
 }
 
 impl Nat {
-    /// A machine without flows; all memory that it will ever use is allocated here.
+    /// A machine without flows that decides about every packet itself; all memory that it will ever
+    /// use is allocated here.
     #[must_use]
     pub fn new(config: NatConfig) -> Nat {
+        Nat::with_carrier(config, Nobody)
+    }
+}
+
+impl<C: Carrier> Nat<C> {
+    /// The same with something that carries flows past it.
+    #[must_use]
+    pub fn with_carrier(config: NatConfig, carrier: C) -> Nat<C> {
         let hasher = Hasher::new(config.secret);
         Nat {
             places: Places::new(config),
@@ -164,6 +181,9 @@ impl Nat {
             limiter: Limiter::new(),
             counters: Counters::default(),
             mapped_to: None,
+            carrier,
+            carried: 0,
+            swept: 0,
         }
     }
 
@@ -249,7 +269,7 @@ impl Nat {
             if !self.begins_anew(found, kind) {
                 return self.pass(found, kind, &mut packet, now);
             }
-            self.end(found.0);
+            self.end(found.0, now);
         }
         match self.plan(&tuple, kind, place, now)? {
             Opening::Local => {
@@ -282,8 +302,13 @@ impl Nat {
     /// Ends the flows whose time is over.
     pub fn tick(&mut self, now: Tick) {
         while let Some(row) = self.sessions.pop_expired(now) {
-            self.end(row);
+            // What has passed by may have prolonged it.
+            self.look(row, now);
+            if self.sessions.get(row).is_some_and(|s| s.deadline <= now) {
+                self.end(row, now);
+            }
         }
+        self.sweep(now);
     }
 
     /// When [`Nat::tick`] has something to do; `None` while there are no flows.
@@ -304,6 +329,7 @@ impl Nat {
             received: counters.received_all(),
             forwarded: counters.forwarded.wrapping_add(counters.local),
             dropped: counters.refused_all(),
+            fast_path: None,
         }
     }
 

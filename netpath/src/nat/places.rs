@@ -43,6 +43,12 @@ impl Places {
         self.wan.map(|lease| lease.address)
     }
 
+    /// The WAN's address, prefix and router, while there is one.
+    #[must_use]
+    pub fn wan(&self) -> Option<WanLease> {
+        self.wan
+    }
+
     /// Takes the WAN's address.
     pub fn set_wan(&mut self, lease: Option<WanLease>) {
         self.wan = lease;

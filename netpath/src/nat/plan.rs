@@ -8,6 +8,7 @@
 //! | Internet | forward, mapping, the gateway's own answers | - | - | - |
 
 use super::Nat;
+use super::carry::Carrier;
 use super::places::Place;
 use super::refuse::Refusal;
 use super::services::{ForwardKey, Service};
@@ -70,7 +71,7 @@ fn prohibited(reason: DropReason) -> Refusal {
     Refusal::answered(reason, Error::Prohibited)
 }
 
-impl Nat {
+impl<C: Carrier> Nat<C> {
     /// Decides what a packet without a flow may open.
     ///
     /// # Errors

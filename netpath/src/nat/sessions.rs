@@ -4,6 +4,7 @@
 //! translation, hairpins and plain routing are therefore one thing, and one entry a direction
 //! holds the whole rewrite (which is what the fast path will store).
 
+use super::carry::Passed;
 use super::hash::Hasher;
 use super::table::{Full, Index, Row, Slab};
 use super::tcp::TcpState;
@@ -14,7 +15,7 @@ use hearth_model::Tick;
 use hearth_model::protocol::Zone;
 
 /// What identifies a packet's flow, as it arrives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Tuple {
     /// Source address.
     pub source: Ipv4Addr,
@@ -65,6 +66,10 @@ pub struct Session {
     pub mapping: Option<Row>,
     /// The permission it keeps alive (UDP through a mapping).
     pub peer: Option<Row>,
+    /// Packets that the machine itself has passed on, as far as that decides whether the flow lasts.
+    pub packets: u8,
+    /// While it is carried: what had passed when that was looked at last.
+    pub carried: Option<Passed>,
     /// Differs from that of an earlier flow in the same row.
     pub serial: u32,
     /// The wheel step at which it is looked at.
@@ -88,6 +93,8 @@ impl Session {
             host: Some(host),
             mapping: None,
             peer: None,
+            packets: 0,
+            carried: None,
             serial: 0,
             due: 0,
             next: None,

@@ -13,6 +13,7 @@ const INITIATOR_FIN: u8 = 8;
 const RESPONDER_FIN: u8 = 16;
 const RESET: u8 = 32;
 const FINISHED: u8 = 64;
+const OPEN: u8 = INITIATOR_OPEN | RESPONDER_OPEN | CONFIRMED;
 
 /// State of one TCP flow.
 ///
@@ -58,6 +59,19 @@ impl TcpState {
             bits |= FINISHED;
         }
         TcpState(bits)
+    }
+
+    /// An open connection of which nothing else was heard.
+    #[must_use]
+    pub fn open() -> TcpState {
+        TcpState(OPEN)
+    }
+
+    /// Whether it is open, and neither end has begun to close it: then a segment without SYN, FIN and
+    /// RST changes nothing.
+    #[must_use]
+    pub fn is_open(self) -> bool {
+        self.0 == OPEN
     }
 
     /// Whether both ends are done with the flow for certain.

@@ -1,6 +1,7 @@
 //! Packets of known flows: the check of the next link, the flow's state and timer, the rewrite.
 
 use super::Nat;
+use super::carry::Carrier;
 use super::fragments::{DatagramKey, Followed};
 use super::places::Place;
 use super::refuse::Refusal;
@@ -23,7 +24,7 @@ use hearth_model::protocol::Zone;
 /// Offset of the second 8 bytes of a datagram: a fragment there overwrites TCP flags (RFC 1858).
 const TCP_OVERLAP_OFFSET: u16 = 8;
 
-impl Nat {
+impl<C: Carrier> Nat<C> {
     /// Whether the next link can take a packet: before anything is changed.
     ///
     /// # Errors
@@ -65,7 +66,13 @@ impl Nat {
         let arrived = session.arrives_from(side);
         self.check_link(opposite.zone, packet)?;
         self.guard_egress(&opposite)?;
+        if let Kind::Tcp(flags) = kind
+            && !session.tcp.after(side, arrived, flags).is_open()
+        {
+            self.take_back(row, now);
+        }
         self.refresh(row, side, kind, now);
+        self.offer(row, kind, packet.part(), now);
         if packet.part() == Part::First {
             let followed = Followed::Session { row, serial, side };
             let key = packet_key(packet, arrived);
@@ -232,7 +239,8 @@ impl Nat {
     }
 }
 
-fn udp_timeout_ms(session: &Session) -> u64 {
+/// How long a UDP flow is kept after a datagram from inside, ms.
+pub(super) fn udp_timeout_ms(session: &Session) -> u64 {
     let asks_dns = session.initiator.ports.destination == DNS_PORT;
     if asks_dns && session.responder.zone == Zone::Wan {
         UDP_DNS_TIMEOUT_MS

@@ -86,7 +86,7 @@ pub enum Kind {
 }
 
 /// The ports of a packet, as far as its kind has them (0 elsewhere).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ports {
     /// Source port, or an echo request's identifier.
     pub source: u16,

@@ -5,6 +5,8 @@
 )]
 
 mod bridged;
+mod carrier;
+mod carry;
 mod icmp;
 mod limits;
 mod properties;
