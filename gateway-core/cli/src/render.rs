@@ -150,8 +150,12 @@ fn nat(nat: Option<&NatJson>) -> String {
         return "hearth-netpath does not answer; it is started again by itself, see 'hearth ps'"
             .to_owned();
     };
+    let fast = n.fast_path.map_or(
+        "none by the fast path, which is off, see 'dmesg'".to_owned(),
+        |fast| format!("{fast} by the fast path"),
+    );
     format!(
-        "{} of {} mappings, {} refused; packets: {} in, {} passed on, {} dropped",
+        "{} of {} mappings, {} refused; packets: {} in, {} passed on ({fast}), {} dropped",
         n.mappings, n.mappings_max, n.mappings_refused, n.received, n.forwarded, n.dropped
     )
 }

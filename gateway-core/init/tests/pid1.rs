@@ -29,8 +29,8 @@ for folder in bin lib lib64 usr; do
     if [ -e "/$folder" ]; then mount --rbind -o ro "/$folder" "$root/$folder"; fi
 done
 for folder in dev sys run tmp; do mkdir -p "$root/$folder"; mount -t tmpfs none "$root/$folder"; done
-mkdir -p "$root/dev/pts" "$root/dev/shm" "$root/sys/fs/cgroup" "$root/proc" "$root/data"
-for folder in dev/pts dev/shm data; do mount -t tmpfs none "$root/$folder"; done
+mkdir -p "$root/dev/pts" "$root/dev/shm" "$root/sys/fs/cgroup" "$root/sys/fs/bpf" "$root/proc" "$root/data"
+for folder in dev/pts dev/shm sys/fs/bpf data; do mount -t tmpfs none "$root/$folder"; done
 mount -t tmpfs -o ro none "$root/sys/fs/cgroup"
 mknod -m 666 "$root/dev/null" c 1 3
 ln "$root/../log" "$root/dev/kmsg" 2>/dev/null || { : >"$root/dev/kmsg"; mount --bind "$root/../log" "$root/dev/kmsg"; }

@@ -150,6 +150,9 @@ pub struct NatJson {
     pub forwarded: u64,
     /// Packets dropped.
     pub dropped: u64,
+    /// Of those passed on, what the fast path in the kernel has forwarded; `null`: there is none, and
+    /// the kernel's log says why.
+    pub fast_path: Option<u64>,
 }
 
 /// What services used since the last full hour: not signed yet.

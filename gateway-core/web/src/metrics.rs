@@ -51,6 +51,7 @@ fn nat(out: &mut Text, table: &NatJson) {
         received,
         forwarded,
         dropped,
+        fast_path,
     } = table;
     out.one("nat_mappings", GAUGE, "NAT mappings now", mappings);
     out.one(
@@ -76,6 +77,14 @@ fn nat(out: &mut Text, table: &NatJson) {
     ];
     for (name, help, value) in packets {
         out.one(name, COUNTER, help, value);
+    }
+    if let Some(fast) = fast_path {
+        out.one(
+            "nat_packets_fast_path_total",
+            COUNTER,
+            "Packets passed on by the fast path in the kernel",
+            fast,
+        );
     }
 }
 

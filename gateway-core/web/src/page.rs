@@ -124,8 +124,15 @@ fn nat(table: &NatJson) -> Html {
         table.mappings, table.mappings_max, table.mappings_refused
     );
     let packets = format!(
-        "{} received, {} passed on, {} dropped",
-        table.received, table.forwarded, table.dropped
+        "{} received, {} passed on, {} dropped; {}",
+        table.received,
+        table.forwarded,
+        table.dropped,
+        table
+            .fast_path
+            .map_or("the fast path is off".to_owned(), |fast| format!(
+                "{fast} by the fast path"
+            ))
     );
     Html::new()
         .markup("<dt>Flows (NAT)</dt><dd>")

@@ -11,6 +11,17 @@ pub const BATCH: usize = 64;
 /// about 1.5 MB, 12 ms of a gigabit. More only adds delay.
 pub const TUN_QUEUE: u32 = 1_000;
 
+/// Where the fast path's maps are pinned: in a bpf file system, which PID 1 mounts.
+pub const PINS: &str = "/sys/fs/bpf/hearth";
+
+/// So long after the start, flows that an earlier process has left wait for what decides about them, ms:
+/// the WAN's address, and the manager, which tells of the services after it has connected again.
+pub const ADOPT_MS: u64 = 30_000;
+
+/// Counters of the fast path are read for a report at most once in so long, ms: with a full table that
+/// is 65,536 reads.
+pub const REPORT_MS: u64 = 1_000;
+
 /// Wait before an Ethernet port that is missing, or could not be set up, is tried again, ms.
 pub const PORT_RETRY_MS: u64 = 2_000;
 

@@ -3,6 +3,7 @@
 
 mod complaint;
 mod control;
+mod fast;
 mod frame;
 mod limits;
 mod links;
@@ -14,12 +15,14 @@ mod wan;
 use crate::sys;
 use complaint::Complaint;
 use control::Control;
+use fast::Adoption;
 use hearth_bpf::netlink::{Netlink, Watch};
 use hearth_model::Tick;
 use hearth_model::gateway::GatewayConfig;
 use hearth_model::protocol::{FromNetpath, WanStatus, Zone};
 use hearth_netpath::counters::DropReason;
 use hearth_netpath::dhcp::DhcpEvent;
+use hearth_netpath::fastpath::FastPath;
 use hearth_netpath::limits::REPLY_MAX;
 use hearth_netpath::nat::{Nat, NatConfig, NatEvent, Verdict};
 use ports::{PortError, Tuns};
@@ -34,7 +37,7 @@ const ZONES: [Zone; 3] = [Zone::Lan, Zone::Wan, Zone::Service];
 /// Everything that the process holds.
 pub struct Gateway {
     config: GatewayConfig,
-    nat: Nat,
+    nat: Nat<Option<FastPath>>,
     netlink: Netlink,
     tuns: Tuns,
     services: Services,
@@ -46,6 +49,11 @@ pub struct Gateway {
     lan: Option<u32>,
     wan: Option<WanSide>,
     retry_at: Tick,
+    /// When the fast path is told again that this process is there.
+    beat_at: Tick,
+    adoption: Adoption,
+    /// When the fast path's counters may be read for a report again.
+    report_at: Tick,
     faults: Faults,
     packet: Vec<u8>,
     reply: [u8; REPLY_MAX],
@@ -57,6 +65,7 @@ struct Faults {
     lan: Complaint,
     wan: Complaint,
     packets: Complaint,
+    fast_path: Complaint,
 }
 
 /// Whether to go on.
@@ -80,8 +89,9 @@ impl Gateway {
             }
         };
         let mut netlink = Netlink::open().map_err(on("rtnetlink"))?;
-        let tuns = Tuns::open(&mut netlink)?;
-        let nat = Nat::new(NatConfig {
+        let mut tuns = Tuns::open(&mut netlink)?;
+        let now = sys::now();
+        let nat_config = NatConfig {
             lan_address: config.lan.address,
             lan_prefix: config.lan.prefix,
             services_subnet: config.services.subnet,
@@ -90,7 +100,10 @@ impl Gateway {
             wan_mtu: ports::mtu(&config.wan.interface),
             services_mtu: limits::MTU_ETHERNET,
             secret: sys::random().map_err(on("getrandom"))?,
-        });
+        };
+        let mut carrier = fast::open(&mut tuns, &nat_config, now);
+        let adoption = Adoption::begin(carrier.as_mut(), now);
+        let nat = Nat::with_carrier(nat_config, carrier);
         let socket = format!("{run_folder}/netpath.sock");
         Ok(Gateway {
             nat,
@@ -105,6 +118,9 @@ impl Gateway {
             lan: None,
             wan: None,
             retry_at: Tick(0),
+            beat_at: Tick(0),
+            adoption,
+            report_at: Tick(0),
             faults: Faults::default(),
             packet: vec![0; limits::PACKET_MAX],
             reply: [0; REPLY_MAX],
@@ -160,10 +176,15 @@ impl Gateway {
     fn timeout(&self, now: Tick) -> i32 {
         let ports = (self.lan.is_none() || self.wan.is_none()).then_some(self.retry_at);
         let wan = self.wan.as_ref().and_then(WanSide::next_deadline);
-        let next = [ports, wan, self.nat.next_deadline()]
-            .into_iter()
-            .flatten()
-            .min();
+        let next = [
+            ports,
+            wan,
+            self.nat.next_deadline(),
+            self.next_of_fast_path(),
+        ]
+        .into_iter()
+        .flatten()
+        .min();
         next.map_or(-1, |at| i32::try_from(at.since_ms(now)).unwrap_or(i32::MAX))
     }
 
@@ -175,6 +196,7 @@ impl Gateway {
         if self.nat.next_deadline().is_some_and(|at| at <= now) {
             self.nat.tick(now);
         }
+        self.tend_fast_path(now);
         let due = self.wan.as_ref().and_then(WanSide::next_deadline);
         if due.is_some_and(|at| at <= now) {
             self.dhcp(DhcpEvent::Tick, now);
@@ -186,6 +208,8 @@ impl Gateway {
             match ports::set_up_lan(&mut self.netlink, &self.tuns, &self.config) {
                 Ok(port) => {
                     self.lan = Some(port);
+                    let bridge = sys::interface_index(limits::BRIDGE).ok();
+                    self.change_ways(now, |ways| ways.lan = bridge);
                     let lan = &self.config.lan;
                     log::info!("lan: {}/{} is up", lan.address, lan.prefix);
                 }
@@ -248,6 +272,9 @@ impl Gateway {
         if let Err(e) = self.nat.event(NatEvent::WanAddress(status.lease), now) {
             log::error!("wan: {e}");
         }
+        let index = self.wan.as_ref().map(|side| side.index);
+        self.change_ways(now, |ways| ways.wan = index.zip(status.lease));
+        self.adopt(now);
         if self.control.is_greeted() {
             self.control.tell(&FromNetpath::Wan(status));
         }
@@ -299,6 +326,11 @@ impl Gateway {
             return Next::Go;
         };
         if i32::try_from(signal) == Ok(libc::SIGUSR1) {
+            self.nat.look_at_all(sys::now());
+            let (flows, (packets, bytes)) = (self.nat.carried(), self.nat.counters().carried);
+            log::info!(
+                "fast_path_flows={flows} fast_path_packets={packets} fast_path_bytes={bytes}"
+            );
             let counters = self.nat.counters();
             for &reason in DropReason::ALL {
                 let count = counters.refused(reason);

@@ -48,7 +48,10 @@ pub fn on<E: fmt::Display>(object: &str) -> impl FnOnce(E) -> PortError + '_ {
 pub struct Tuns {
     /// Descriptors, in the order of [`TUN_NAMES`].
     pub fds: [OwnedFd; 3],
-    indices: [u32; 3],
+    /// Numbers, in the same order.
+    pub indices: [u32; 3],
+    /// What catches the packets of each side.
+    pub programs: [program::Program; 3],
     /// On the ports: for what is not IPv4.
     rest: Guard,
 }
@@ -85,9 +88,14 @@ impl Tuns {
         let (lan, a) = Tuns::one(netlink, lan)?;
         let (wan, b) = Tuns::one(netlink, wan)?;
         let (service, c) = Tuns::one(netlink, service)?;
+        let catcher = |to| {
+            let program = program::Program::load(&program::redirect_to(to));
+            program.map_err(on("the program that catches packets"))
+        };
         Ok(Tuns {
             fds: [lan, wan, service],
             indices: [a, b, c],
+            programs: [catcher(a)?, catcher(b)?, catcher(c)?],
             rest: Guard::of_port().map_err(on("guard of the ports"))?,
         })
     }
@@ -105,11 +113,16 @@ impl Tuns {
         Ok((fd, index))
     }
 
-    /// Sends all IPv4 packets that arrive on the interface `index` to the side's TUN device.
+    /// Catches all IPv4 packets that arrive on the interface `index`: those that no fast path carries
+    /// go to the side's TUN device.
     pub fn catch(&self, netlink: &mut Netlink, index: u32, zone: Zone) -> Result<(), KernelError> {
-        let to = self.indices.get(place(zone)).copied().unwrap_or(0);
-        let program = program::Program::load(&program::redirect_to(to))?;
-        tc::attach_ingress(netlink, index, &program)
+        let [lan, wan, service] = &self.programs;
+        let program = match zone {
+            Zone::Lan => lan,
+            Zone::Wan => wan,
+            Zone::Service => service,
+        };
+        tc::attach_ingress(netlink, index, program)
     }
 
     /// The same for a port, where of all other packets only ARP goes to the kernel.

@@ -2,7 +2,7 @@
 
 use super::{Gateway, limits};
 use hearth_model::limits::PROTOCOL_VERSION;
-use hearth_model::protocol::{FromNetpath, Link, NetRefusal, ToNetpath};
+use hearth_model::protocol::{FromNetpath, Link, NetRefusal, NetReport, ToNetpath};
 use hearth_model::{ServiceId, Tick};
 use hearth_netpath::nat::NatEvent;
 
@@ -44,8 +44,10 @@ impl Gateway {
                 Err(reason) => refused(Some(id), reason),
             },
             ToNetpath::Detach { id } => {
+                let ended = self.nat.event(NatEvent::Detach { id }, now);
                 self.services.remove(&mut self.netlink, id);
-                match self.nat.event(NatEvent::Detach { id }, now) {
+                self.change_ways(now, |ways| ways.set_service(id, None));
+                match ended {
                     // A bridged service was never the NAT machine's.
                     Ok(()) | Err(NetRefusal::NotAttached) => FromNetpath::Detached { id },
                     Err(reason) => refused(Some(id), reason),
@@ -55,13 +57,27 @@ impl Gateway {
                 self.forwarded(forward.id, NatEvent::Forward(forward), now)
             }
             ToNetpath::Unforward { id } => self.forwarded(id, NatEvent::Unforward { id }, now),
-            ToNetpath::Report => FromNetpath::Report(self.nat.report()),
+            ToNetpath::Report => {
+                if now >= self.report_at {
+                    self.report_at = now.after_ms(limits::REPORT_MS);
+                    self.nat.look_at_all(now);
+                }
+                let by_fast_path = self.nat.counters().carried.0;
+                let fast_path = self.nat.carrier().as_ref().map(|_| by_fast_path);
+                FromNetpath::Report(NetReport {
+                    fast_path,
+                    ..self.nat.report()
+                })
+            }
         }
     }
 
     fn forwarded(&mut self, id: ServiceId, event: NatEvent, now: Tick) -> FromNetpath {
         match self.nat.event(event, now) {
-            Ok(()) => FromNetpath::Forwarded { id },
+            Ok(()) => {
+                self.adopt(now);
+                FromNetpath::Forwarded { id }
+            }
             Err(reason) => refused(Some(id), reason),
         }
     }
@@ -89,6 +105,9 @@ impl Gateway {
         if made.is_err() {
             self.nat.event(NatEvent::Detach { id }, now)?;
         }
+        let way = self.services.way(id);
+        self.change_ways(now, |ways| ways.set_service(id, way));
+        self.adopt(now);
         made
     }
 }

@@ -119,6 +119,17 @@ impl Services {
         })
     }
 
+    /// The gateway's end of a routed service's link: its number, and the service's address.
+    #[must_use]
+    pub fn way(&self, id: ServiceId) -> Option<(u32, Ipv4Addr)> {
+        match self.links.get(id.index())?.as_ref()?.link {
+            Link::Routed { address, .. } => {
+                Some((sys::interface_index(&outside(id)).ok()?, address))
+            }
+            Link::Bridged { .. } => None,
+        }
+    }
+
     /// Removes the service's link and namespace; none is fine.
     pub fn remove(&mut self, netlink: &mut Netlink, id: ServiceId) {
         if let Some(row) = self.links.get_mut(id.index()) {

@@ -47,6 +47,19 @@ pub fn now() -> Tick {
     Tick(seconds.saturating_mul(1_000).saturating_add(millis))
 }
 
+/// Nanoseconds of `CLOCK_MONOTONIC`, the clock of programs in the kernel (clock_gettime(2)).
+pub fn monotonic_ns() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the kernel writes one timespec to a live local. The call can not fail for this clock.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let rest = u64::try_from(time.tv_nsec).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).saturating_add(rest)
+}
+
 /// A random number (getrandom(2)).
 ///
 /// # Errors

@@ -140,6 +140,7 @@ fn nothing_that_the_kernel_says_itself_shows_the_home_to_the_internet() {
 
     // and its complaint, which shows the inside address, does not leave
     lab.until_pings(Side::Wan, "203.0.113.50");
+    lab.until("note of the echo", || !all.lines().is_empty());
     assert_eq!(all.lines(), ["203.0.113.50 203.0.113.1 1"], "only the echo");
 
     // when a program of the gateway speaks by its address in the home, then it is not heard

@@ -74,6 +74,7 @@ pub(crate) fn gateway() -> Status {
             received: 1234,
             forwarded: 1230,
             dropped: 4,
+            fast_path: Some(1200),
         }),
         services: vec![system, service("nginx"), broken],
         problems: vec!["package radio: image.squashfs is damaged; install it again".into()],
@@ -110,8 +111,8 @@ Problems:
 WAN      203.0.113.7/24 via 203.0.113.1, DNS 9.9.9.9
 LAN      192.168.1.1/24
 Console  http://192.168.1.1/
-NAT      12 of 4096 mappings, 0 refused; packets: 1234 in, 1230 passed on, 4
-         dropped
+NAT      12 of 4096 mappings, 0 refused; packets: 1234 in, 1230 passed on (1200
+         by the fast path), 4 dropped
 
 BUDGET  TOTAL  SYSTEM  RESERVED  FREE
 memory  2G     256M    20M       1.7G

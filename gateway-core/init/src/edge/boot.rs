@@ -21,7 +21,7 @@ const LAST_TIME: &str = "/data/hearth/state/last-time";
 const RELEASE: &str = "/etc/hearth/release";
 
 /// File systems, in order: kind, place, flags, options.
-const MOUNTS: [(&CStr, &CStr, libc::c_ulong, &CStr); 8] = [
+const MOUNTS: [(&CStr, &CStr, libc::c_ulong, &CStr); 9] = [
     (c"proc", c"/proc", KERNEL_FS, c""),
     (c"sysfs", c"/sys", KERNEL_FS, c""),
     (c"devtmpfs", c"/dev", DEVICE_FS, c"mode=0755"),
@@ -35,6 +35,8 @@ const MOUNTS: [(&CStr, &CStr, libc::c_ulong, &CStr); 8] = [
     (c"tmpfs", c"/run", DATA_FS, TMPFS_OPTIONS),
     (c"tmpfs", c"/tmp", DATA_FS, TMPFS_SHARED_OPTIONS),
     (c"cgroup2", c"/sys/fs/cgroup", KERNEL_FS, c"nsdelegate"),
+    // Where hearth-netpath pins the maps of its fast path, which outlive it.
+    (c"bpf", c"/sys/fs/bpf", KERNEL_FS, c"mode=0700"),
 ];
 
 /// What the loop needs from the boot.

@@ -149,6 +149,7 @@ pub fn nat(report: NetReport) -> NatJson {
         received: report.received,
         forwarded: report.forwarded,
         dropped: report.dropped,
+        fast_path: report.fast_path,
     }
 }
 

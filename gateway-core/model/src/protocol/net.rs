@@ -281,6 +281,8 @@ pub struct NetReport {
     pub forwarded: u64,
     /// Packets dropped, for all reasons.
     pub dropped: u64,
+    /// Of those passed on, what the fast path in the kernel has forwarded; `None`: there is none.
+    pub fast_path: Option<u64>,
 }
 
 /// An interface name, at most [`IFNAME_MAX`] bytes.

@@ -61,6 +61,7 @@ pub(crate) fn gateway() -> Status {
             mappings: 12,
             mappings_max: 4096,
             mappings_refused: 2,
+            fast_path: Some(3),
             received: 1000,
             forwarded: 990,
             dropped: 10,

@@ -91,6 +91,8 @@ impl Lab {
                 .trim()
                 == "sleep"
         });
+        // As PID 1 does; the maps pinned there go with the mount namespace.
+        run(&mut lab.command(Side::Gateway, &["mount", "-t", "bpf", "bpf", "/sys/fs/bpf"]));
         fs::write(lab.path("gateway.toml"), config(wan)).unwrap();
         lab
     }
@@ -173,6 +175,26 @@ impl Lab {
         command.args(["--config".as_ref(), config.as_os_str()]);
         command.args(["--run-dir".as_ref(), run_folder.as_os_str()]);
         self.netpath = Some(spawn(command.stderr(log)));
+    }
+
+    /// What the program says about its fast path when it is asked: flows now, packets and bytes since
+    /// its start.
+    pub fn fast_path(&self) -> [u64; 3] {
+        let said = || {
+            let log = self.log();
+            let lines = log.lines().filter(|line| line.contains("fast_path_flows="));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let before = said().len();
+        let pid = self.netpath.as_ref().unwrap().0.id().to_string();
+        run(Command::new("kill").args(["-USR1", &pid]));
+        self.until("counters", || said().len() > before);
+        let line = said().pop().unwrap();
+        let numbers = line.split_whitespace().filter_map(|word| {
+            let (_, number) = word.split_once('=')?;
+            number.parse().ok()
+        });
+        numbers.collect::<Vec<_>>().try_into().unwrap()
     }
 
     /// Ends the program by SIGKILL.

@@ -1,0 +1,95 @@
+//! What the fast path's program and hearth-netpath agree on: the layout of its maps.
+//!
+//! Both compile this file: the program for bpfel, the daemon for its own machine, where a u64 may be
+//! 4-aligned (i686). So every u64 lies at a multiple of 8, padding is a field, and the assertions at the
+//! end hold on each. Fields of packets are as they lie in the packet (network byte order).
+
+/// Changes with the layout or the meaning of anything here: maps of another one are not adopted.
+pub const LAYOUT: u32 = 1;
+
+/// Entries of the map of flows: two for each of the daemon's sessions.
+pub const ENTRIES_MAX: u32 = 65_536;
+
+/// The side a packet arrives from: the home.
+pub const LAN: u8 = 0;
+/// The Internet.
+pub const WAN: u8 = 1;
+/// A service.
+pub const SERVICE: u8 = 2;
+
+/// [`Entry::role`]: packets of the end that opened the flow.
+pub const INITIATOR: u8 = 0;
+/// [`Entry::role`]: packets of the other end.
+pub const RESPONDER: u8 = 1;
+
+/// What identifies a packet's flow as it arrives.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Key {
+    /// Source address.
+    pub source: u32,
+    /// Destination address.
+    pub destination: u32,
+    /// Source port in the first two bytes, destination port in the last two.
+    pub ports: u32,
+    /// 6 or 17.
+    pub protocol: u8,
+    /// [`LAN`], [`WAN`] or [`SERVICE`].
+    pub zone: u8,
+    /// Always 0: the kernel compares keys byte by byte.
+    pub zero: u16,
+}
+
+/// What becomes of the packets of one direction of a flow, and what has passed.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Entry {
+    /// Source address to write.
+    pub source: u32,
+    /// Destination address to write.
+    pub destination: u32,
+    /// Ports to write.
+    pub ports: u32,
+    /// Interface to leave by.
+    pub interface: u32,
+    /// Neighbour there.
+    pub next_hop: u32,
+    /// `skb->priority`.
+    pub priority: u32,
+    /// What the new addresses add to a checksum: one's complement sum of the old ones' complements and
+    /// the new ones, 16 bits.
+    pub addresses: u32,
+    /// Larger packets are the daemon's, bytes.
+    pub mtu: u16,
+    /// The side it leaves to.
+    pub to: u8,
+    /// [`INITIATOR`] or [`RESPONDER`].
+    pub role: u8,
+    /// Packets that have passed.
+    pub packets: u64,
+    /// Their bytes, from the IPv4 header on.
+    pub bytes: u64,
+    /// When the last one passed, ns of `CLOCK_MONOTONIC`.
+    pub seen: u64,
+}
+
+/// What holds for every packet.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// No entry is used from this time on, ns of `CLOCK_MONOTONIC`: the daemon, which moves it on while
+    /// it lives, is gone for good.
+    pub valid_until: u64,
+    /// Where packets without an entry go, by the side they arrive from: the daemon's TUN devices.
+    pub daemon: [u32; 3],
+    /// [`LAYOUT`].
+    pub layout: u32,
+}
+
+const _: () = {
+    use core::mem::{offset_of, size_of};
+    assert!(size_of::<Key>() == 16 && offset_of!(Key, zone) == 13);
+    assert!(size_of::<Entry>() == 56 && offset_of!(Entry, mtu) == 28);
+    assert!(offset_of!(Entry, packets) == 32 && offset_of!(Entry, seen) == 48);
+    assert!(size_of::<Config>() == 24 && offset_of!(Config, layout) == 20);
+};
