@@ -71,6 +71,12 @@ pub const LIST_MAX: usize = 16 * 1024;
 /// Longest line on the console or in the kernel's log, bytes (`LOG_LINE_MAX` of printk is 1024).
 pub const LINE_MAX: usize = 400;
 
+/// Wait between two looks whether a controller is back in cgroup v2, milliseconds.
+pub const CONTROLLER_BACK_MS: u64 = 5;
+
+/// Looks whether it is back: a second in all; some ten milliseconds are usual.
+pub const CONTROLLER_BACK_TRIES: u32 = 200;
+
 /// Descriptors PID 1 may hold: six for each of 256 services, and its own. `INR_OPEN_MAX` of the
 /// kernel, the hard limit PID 1 is born with, is 4096.
 pub const OPEN_FILES: u64 = 4096;

@@ -4,6 +4,7 @@
 //! worth more than none. What a service needs and lacks fails that service's start, by name.
 
 use super::report::progress;
+use super::throttle;
 use crate::error::Fault;
 use crate::limits::{LIST_MAX, OPEN_FILES, TMPFS_OPTIONS, TMPFS_SHARED_OPTIONS};
 use crate::sys::mount::{DATA_FS, DEVICE_FS, KERNEL_FS, MountPoint};
@@ -136,6 +137,9 @@ fn mount_one(kind: &CStr, place: &CStr, flags: libc::c_ulong, options: &CStr) ->
 
 /// `system/*` for our own processes, `services` for the others; PID 1 stays in the root.
 fn cgroups() {
+    let throttle = throttle::begin_slices();
+    let withheld = if throttle.is_err() { "io" } else { "" };
+    tell(throttle, "limits of the disk");
     for folder in ["", "/system", "/services"] {
         let path = format!("{CGROUPS}{folder}");
         tell(
@@ -146,6 +150,9 @@ fn cgroups() {
             fs::read_to_string(format!("{path}/cgroup.controllers")).unwrap_or_default();
         for controller in CONTROLLERS {
             let name = controller.trim_start_matches('+');
+            if name == withheld {
+                continue;
+            }
             if available.split_whitespace().any(|word| word == name) {
                 let done = fs::write(format!("{path}/cgroup.subtree_control"), controller)
                     .map_err(Fault::of("enable the controller"));

@@ -8,6 +8,7 @@ mod report;
 mod rows;
 mod spawn;
 mod system;
+mod throttle;
 
 use crate::error::Fault;
 use crate::limits::{

@@ -64,6 +64,17 @@ pub fn set_wall_seconds(seconds: i64) -> Result<(), Errno> {
     check(unsafe { libc::syscall(CLOCK_SETTIME, libc::CLOCK_REALTIME, &time) }).map(|_| ())
 }
 
+/// Whether the kernel is a 64-bit one, whatever this program is (uname(2)).
+#[must_use]
+pub fn is_64_bit() -> bool {
+    // SAFETY: `utsname` is arrays of bytes, for which all zeroes is a value.
+    let mut name: libc::utsname = unsafe { mem::zeroed() };
+    // SAFETY: `name` is a live local that the kernel fills; it can not fail then.
+    let _ = unsafe { libc::uname(&mut name) };
+    let machine = name.machine.iter().map(|&byte| byte as u8);
+    machine.take_while(|&byte| byte != 0).eq(*b"x86_64")
+}
+
 /// sethostname(2).
 ///
 /// # Errors

@@ -13,8 +13,8 @@ use std::path::Path;
 /// Controllers of which the kernel must have each.
 const CONTROLLERS: &str = "+cpu +memory +pids";
 
-/// Controllers without which only who asks for what they limit can not start.
-const MORE_CONTROLLERS: [&str; 3] = ["+io", "+cpuset", "+hugetlb"];
+/// A controller without which there is nothing to limit.
+const HUGE_PAGES: &str = "+hugetlb";
 
 /// Makes a service's cgroup with all of its limits. Where one can not be applied, no cgroup stays.
 ///
@@ -114,11 +114,10 @@ pub fn make_root(folder: &Path) -> Result<(), String> {
     fs::create_dir_all(folder).map_err(|e| could_not("make the cgroup", folder, &e))?;
     for parent in folder.parent().into_iter().chain([folder]) {
         let file = parent.join("cgroup.subtree_control");
-        for controller in MORE_CONTROLLERS {
-            // A kernel without one has no file of it either: whoever needs it then fails by name.
-            if let Err(e) = write(&file, controller) {
-                log::debug!("{}: {controller}: {}", file.display(), reason(&e));
-            }
+        // `io` and `cpuset` are PID 1's to hand down, where that is safe and the kernel has them: who asks
+        // for what they limit fails by name without.
+        if let Err(e) = write(&file, HUGE_PAGES) {
+            log::debug!("{}: {HUGE_PAGES}: {}", file.display(), reason(&e));
         }
         write(&file, CONTROLLERS).map_err(|e| could_not("write", &file, &e))?;
     }
@@ -127,6 +126,21 @@ pub fn make_root(folder: &Path) -> Result<(), String> {
         write(&weight, SERVICES_IO_WEIGHT).map_err(|e| could_not("write", &weight, &e))?;
     }
     Ok(())
+}
+
+/// Lets a disk be throttled in the groups below: writing a limit, even none, begins the group's slice
+/// of time, without which a 32-bit kernel panics (hearth-init, `throttle.rs`, says how).
+///
+/// # Errors
+/// A sentence.
+pub fn begin_slices(folder: &Path, disk: Disk) -> Result<(), String> {
+    let path = folder.join("io.max");
+    if !path.exists() {
+        // Then no group below has one either.
+        return Ok(());
+    }
+    let line = format!("{}:{} rbps=max", disk.major, disk.minor);
+    write(&path, &line).map_err(|e| could_not("write", &path, &e))
 }
 
 /// Removes a service's cgroup, if nothing is in it.

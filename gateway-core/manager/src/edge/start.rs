@@ -52,9 +52,10 @@ impl Starter {
         match place {
             // Its pages are charged to the service's memory.
             Place::Memory => {}
-            Place::Disk(_, sharing) => {
+            Place::Disk(disk, sharing) => {
                 storage::limit(&self.data_of(manifest), id, manifest)?;
                 shares(manifest, sharing)?;
+                cgroup::begin_slices(&self.paths.cgroups(), disk)?;
             }
         }
         let folder = self.paths.cgroup(manifest.name());
