@@ -1,0 +1,190 @@
+//! A service that takes all it can get, on order: the board tests' test_55_limits.py starts it with limits
+//! and looks where each one holds.
+//!
+//! `glutton orders` carries out the orders that it finds in `/data/order`, one file an order: a tag and
+//! words. It prints `RESULT <tag> key=value ...` and removes the file. Orders:
+//! `write FILE MIB` (as far as it comes, then fsync), `files FOLDER COUNT`, `remove PATH`, `fork COUNT`
+//! (children that sleep, and end again), `keep COUNT` (children that stay), `memory MIB`, `spin MS`,
+//! `project FILE` (leave the project whose quota counts the file).
+//! `glutton sleep` is such a child.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+const ORDER: &str = "/data/order";
+const PAUSE: Duration = Duration::from_millis(20);
+const CHUNK: usize = 64 * 1024;
+const MIB: usize = 1024 * 1024;
+
+/// errno(3), 0 for none.
+fn errno<T>(result: io::Result<T>) -> i32 {
+    result.map_or_else(|error| error.raw_os_error().unwrap_or(-1), |_| 0)
+}
+
+/// Writes until it is enough or an error; then makes it durable.
+fn write(path: &str, mib: usize) -> String {
+    let begin = Instant::now();
+    let mut written = 0;
+    let mut attempt = || -> io::Result<()> {
+        let mut file = File::create(path)?;
+        let chunk = vec![7; CHUNK];
+        while written < mib * MIB {
+            written += file.write(&chunk)?;
+        }
+        file.sync_all()
+    };
+    let errno = errno(attempt());
+    let ms = begin.elapsed().as_millis();
+    format!("bytes={written} errno={errno} ms={ms}")
+}
+
+fn files(folder: &str, count: usize) -> String {
+    let mut made = 0;
+    let mut attempt = || -> io::Result<()> {
+        fs::create_dir(folder)?;
+        for n in 0..count {
+            File::create(format!("{folder}/{n}"))?;
+            made = n + 1;
+        }
+        Ok(())
+    };
+    let errno = errno(attempt());
+    format!("made={made} errno={errno}")
+}
+
+fn remove(path: &str) -> String {
+    let removed = if fs::metadata(path).is_ok_and(|facts| facts.is_dir()) {
+        fs::remove_dir_all(path)
+    } else {
+        fs::remove_file(path)
+    };
+    format!("errno={}", errno(removed))
+}
+
+/// As many sleeping children as asked for, or as it gets.
+fn children(count: usize) -> (Vec<Child>, i32) {
+    let mut all = Vec::new();
+    for _ in 0..count {
+        match Command::new("/proc/self/exe").arg("sleep").spawn() {
+            Ok(child) => all.push(child),
+            Err(error) => return (all, error.raw_os_error().unwrap_or(-1)),
+        }
+    }
+    (all, 0)
+}
+
+fn fork(count: usize) -> String {
+    let (mut all, errno) = children(count);
+    for child in &mut all {
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    format!("children={} errno={errno}", all.len())
+}
+
+/// Touches that much and keeps it.
+fn memory(tag: &str, mib: usize) -> String {
+    let mut held = Vec::new();
+    for n in 1..=mib {
+        held.push(vec![7_u8; MIB]);
+        println!("MEMORY {tag} {n}");
+    }
+    std::mem::forget(held);
+    format!("mib={mib}")
+}
+
+fn spin(ms: u64) -> String {
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_millis(ms) {
+        std::hint::spin_loop();
+    }
+    format!("ms={}", begin.elapsed().as_millis())
+}
+
+/// Tries to move a file into project 0, which has no limit, and to stop a folder's children from
+/// inheriting theirs.
+fn project(path: &str) -> String {
+    const GET: u32 = 0x801C_581F; // FS_IOC_FSGETXATTR
+    const SET: u32 = 0x401C_5820; // FS_IOC_FSSETXATTR
+    const PROJECT: usize = 3; // of struct fsxattr in 32-bit words; the first are its flags
+    const INHERIT: u32 = 0x200;
+    let open = match File::open(path) {
+        Ok(open) => open,
+        Err(error) => return format!("open={}", error.raw_os_error().unwrap_or(-1)),
+    };
+    let ioctl = |request: u32, facts: &mut [u32; 7]| {
+        let place = facts.as_mut_ptr();
+        // SAFETY: both requests read or write the 28 bytes of struct fsxattr, which `facts` has.
+        let done = unsafe { libc::ioctl(open.as_raw_fd(), request as _, place) };
+        if done < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(())
+        }
+    };
+    let mut facts = [0_u32; 7];
+    let get = errno(ioctl(GET, &mut facts));
+    let (mut moved, mut freed) = (facts, facts);
+    moved[PROJECT] = 0;
+    freed[0] &= !INHERIT;
+    let own = facts[PROJECT];
+    let set = errno(ioctl(SET, &mut moved));
+    let inherit = errno(ioctl(SET, &mut freed));
+    format!("get={get} project={own} set={set} inherit={inherit}")
+}
+
+fn obey(kept: &mut Vec<Child>, tag: &str, order: &[&str]) -> String {
+    let number = |text: &str| text.parse::<usize>().unwrap_or(0);
+    match order {
+        ["write", path, mib] => write(path, number(mib)),
+        ["files", folder, count] => files(folder, number(count)),
+        ["remove", path] => remove(path),
+        ["fork", count] => fork(number(count)),
+        ["keep", count] => {
+            let (all, errno) = children(number(count));
+            kept.extend(all);
+            format!("children={} errno={errno}", kept.len())
+        }
+        ["memory", mib] => memory(tag, number(mib)),
+        ["spin", ms] => spin(number(ms) as u64),
+        ["project", path] => project(path),
+        _ => "unknown".to_owned(),
+    }
+}
+
+fn orders() -> ! {
+    let mut kept = Vec::new();
+    loop {
+        if let Ok(text) = fs::read_to_string(ORDER) {
+            // First: whoever sees the result may put the next one there.
+            let removed = errno(fs::remove_file(ORDER));
+            let words: Vec<&str> = text.split_whitespace().collect();
+            if let [tag, order @ ..] = words.as_slice() {
+                println!("RESULT {tag} {}", obey(&mut kept, tag, order));
+            }
+            if removed != 0 {
+                println!("the order stays: errno {removed}");
+            }
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match words
+        .iter()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .as_slice()
+    {
+        ["orders"] => orders(),
+        ["sleep"] => loop {
+            std::thread::sleep(Duration::from_secs(3600));
+        },
+        _ => eprintln!("usage: glutton orders | sleep"),
+    }
+}
