@@ -173,11 +173,11 @@ pub fn pass(socket: BorrowedFd<'_>, fd: BorrowedFd<'_>) -> Result<(), Errno> {
         let header = unsafe { libc::CMSG_FIRSTHDR(message) };
         // SAFETY: pure arithmetic.
         let length = unsafe { libc::CMSG_LEN(size_of_fd()) };
-        let filled = libc::cmsghdr {
-            cmsg_len: length as _,
-            cmsg_level: libc::SOL_SOCKET,
-            cmsg_type: libc::SCM_RIGHTS,
-        };
+        // SAFETY: `cmsghdr` is plain integers, for which all zeroes is a value; musl pads it.
+        let mut filled: libc::cmsghdr = unsafe { mem::zeroed() };
+        filled.cmsg_len = length as _;
+        filled.cmsg_level = libc::SOL_SOCKET;
+        filled.cmsg_type = libc::SCM_RIGHTS;
         // SAFETY: the header lies in the buffer, which is aligned for it.
         unsafe { ptr::write(header, filled) };
         // SAFETY: the data of a header in the buffer.
