@@ -3,6 +3,7 @@
 //!
 //! `gated attach CGROUP MANIFEST GATEWAY`, `gated refusals CGROUP`, `gated act CGROUP`. The last joins the
 //! cgroup, leaves the network, does what each line of its input says and prints the errno, 0 for none.
+//! `gated try REQUEST...` is a service of the board tests: it does so where it is, and stays.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use hearth_bpf::gate;
@@ -37,6 +38,15 @@ fn main() {
             }
         }
         ["act", cgroup] => act(cgroup),
+        ["try", requests @ ..] => {
+            for line in requests {
+                println!("RESULT {} {line}", errno(line));
+            }
+            println!("RESULT end");
+            loop {
+                std::thread::park();
+            }
+        }
         _ => panic!("unknown words: {words:?}"),
     }
 }
@@ -52,14 +62,16 @@ fn act(cgroup: &str) {
     assert!(up.unwrap().success());
     let mut output = io::stdout().lock();
     for line in io::stdin().lock().lines() {
-        let line = line.unwrap();
-        let words: Vec<&str> = line.split(' ').collect();
-        let errno = match request(&words) {
-            Ok(()) => 0,
-            Err(error) => error.raw_os_error().unwrap_or(-1),
-        };
-        writeln!(output, "{errno}").unwrap();
+        writeln!(output, "{}", errno(&line.unwrap())).unwrap();
         output.flush().unwrap();
+    }
+}
+
+fn errno(line: &str) -> i32 {
+    let words: Vec<&str> = line.split(' ').collect();
+    match request(&words) {
+        Ok(()) => 0,
+        Err(error) => error.raw_os_error().unwrap_or(-1),
     }
 }
 
@@ -98,13 +110,15 @@ fn request(words: &[&str]) -> io::Result<()> {
     }
 }
 
-/// A socket at a port of its own loopback, where every port may be bound.
+/// A socket at this port of its own loopback, where every port may be bound; at no address for port 0.
 fn at_loopback(port: &str, to: IpAddr) -> io::Result<UdpSocket> {
-    let own = match to {
-        IpAddr::V4(_) => "127.0.0.1",
+    let own = match (to, port) {
+        (IpAddr::V4(_), "0") => "0.0.0.0",
+        (IpAddr::V6(_), "0") => "::",
+        (IpAddr::V4(_), _) => "127.0.0.1",
         // At ::1 it would be of IPv6 alone, and the kernel itself would refuse a mapped address.
-        IpAddr::V6(to) if to.to_ipv4_mapped().is_some() => "::ffff:127.0.0.1",
-        IpAddr::V6(_) => "::1",
+        (IpAddr::V6(to), _) if to.to_ipv4_mapped().is_some() => "::ffff:127.0.0.1",
+        (IpAddr::V6(_), _) => "::1",
     };
     UdpSocket::bind(address(own, port))
 }
