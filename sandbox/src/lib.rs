@@ -4,10 +4,11 @@
 //! maps, the control group.
 //!
 //! Invariants: what the program may do is decided by the plan and the policy files ([`seccomp`]) alone; the
-//! steps add nothing. A step that fails ends the start and is named. What this crate refuses to do: read a
+//! steps add nothing. A step that fails ends the start and is named. What the launcher refuses to do: read a
 //! manifest, choose a limit, stay behind as a helper process.
 #![deny(unsafe_code)]
 
+pub mod explain;
 pub mod launcher;
 pub mod limits;
 pub mod outside;

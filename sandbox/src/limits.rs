@@ -22,6 +22,9 @@ pub const EXIT_STEP_FAILED: u8 = 127;
 /// signals.
 pub const EXIT_NOT_STARTED: u8 = 125;
 
+/// Exit status of `explain` for a manifest with faults.
+pub const EXIT_MANIFEST: u8 = 1;
+
 /// Memory limit of `run`, bytes, where none is given: enough for a service, too little for an accident.
 pub const RUN_MEMORY_MIB: u64 = 512;
 

@@ -1,7 +1,8 @@
-//! The command `hearth-sandbox`: `run`, `record` and `lint` for people, `exec-plan` for PID 1.
+//! The command `hearth-sandbox`: `run`, `explain`, `record` and `lint` for people, `exec-plan` for PID 1.
 #![deny(unsafe_code)]
 
 use clap::{Parser, Subcommand};
+use hearth_sandbox::explain::{self, ExplainArgs};
 use hearth_sandbox::launcher;
 use hearth_sandbox::record::{self, RecordArgs};
 use hearth_sandbox::run::{self, RunArgs};
@@ -24,6 +25,8 @@ enum Action {
     Record(Box<RecordArgs>),
     /// Tell what is wrong with the system calls that manifests ask for
     Lint(LintArgs),
+    /// Tell in plain words what a manifest lets a service do
+    Explain(ExplainArgs),
     /// Become a service: for PID 1, which passes the plan on descriptor 3
     ExecPlan,
 }
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
         Action::Run(args) => run::run(&args),
         Action::Record(args) => record::record(&args),
         Action::Lint(args) => lint::command(&args),
+        Action::Explain(args) => explain::explain(&args),
         Action::ExecPlan => launcher::exec_plan(),
     })
 }

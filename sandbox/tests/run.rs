@@ -416,3 +416,29 @@ fn what_can_not_be_a_plan_names_the_field() {
         assert!(told.contains(part), "{arguments:?}: {told}");
     }
 }
+
+#[test]
+fn a_manifest_is_explained_in_words_and_as_json_and_a_faulty_one_is_named() {
+    let programs = &both()[1];
+    let folder = open_folder();
+    let explain = |name: &str, text: &str, flags: &[&str]| {
+        let file = folder.path().join(name);
+        fs::write(&file, text).unwrap();
+        let mut command = Command::new(&programs.launcher);
+        command
+            .arg("explain")
+            .args(flags)
+            .arg(file)
+            .output()
+            .unwrap()
+    };
+    let words = explain("manifest.toml", MANIFEST, &[]);
+    assert_eq!(words.status.code(), Some(0));
+    assert!(text(&words.stdout).contains("at port 8080 (tcp) of the gateway"));
+    let json = explain("manifest.toml", MANIFEST, &["--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(json["name"], "probe");
+    let faulty = explain("faulty.toml", "[service]\nnam = 1\n", &[]);
+    assert_eq!(faulty.status.code(), Some(1));
+    assert!(text(&faulty.stderr).contains("faulty.toml:2"), "{faulty:?}");
+}

@@ -23,6 +23,8 @@ pub mod calendar;
 #[cfg(feature = "std")]
 pub mod cgroup;
 #[cfg(feature = "std")]
+pub mod explain;
+#[cfg(feature = "std")]
 pub mod gate;
 #[cfg(feature = "std")]
 pub mod gateway;
