@@ -1,6 +1,7 @@
 """A damaged root slot, a kernel that lacks something: the gateway comes up as far as it can and says why."""
 
 import shutil
+import subprocess
 
 import pytest
 from home import REPO
@@ -55,6 +56,21 @@ def test_damaged_data_is_gone_without_and_said(gateway, disk):
     said = gateway.strategy.boot(f"--disk {disk}")
     assert "data: " in said and "going on without" in said, said[-3000:]
     gateway.wait_active("nginx", 120)
+
+
+def test_data_of_an_older_image_is_kept_and_gets_quotas_by_an_update(gateway, disk):
+    data = f"{disk}?offset={DATA}"
+    # given a data partition without quotas
+    subprocess.run(["tune2fs", "-O", "^quota,^project", data], check=True, capture_output=True)
+    said = gateway.strategy.boot(f"--disk {disk}")
+    assert "data: mounted without quotas" in said, said[-3000:]
+    # then no service runs without its limit, and the household is told what to do
+    row = gateway.wait("a message", 120, lambda: (r := gateway.ps()["nginx"])["message"] and r)
+    assert row["pid"] == 0 and "resources.storage.max" in row["message"] and "tune2fs" in row["message"], row
+    # and an update of the disk does that
+    subprocess.run([REPO / "scripts/lib/disk", "update", REPO / "target/image/root.squashfs", disk], check=True)
+    found = subprocess.run(["dumpe2fs", "-h", data], check=True, capture_output=True, text=True).stdout
+    assert "Project quota inode" in found, found
 
 
 def test_a_kernel_without_memory_limits_starts_no_service_and_says_why(gateway):
