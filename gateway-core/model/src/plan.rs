@@ -268,6 +268,9 @@ fn absolute(name: &'static str, path: &str) -> Result<(), PlanError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::Index;
 
     fn plan() -> Plan {
         Plan {
@@ -336,6 +339,30 @@ mod tests {
             match plan.encode() {
                 Err(PlanError::Field { field, .. }) => assert_eq!(field, name),
                 other => panic!("{name}: {other:?}"),
+            }
+        }
+    }
+
+    proptest! {
+        /// Whatever bytes come, and however a plan's own bytes are changed: a plan or an error.
+        #[test]
+        fn bytes_never_do_more_than_fail(
+            bytes in vec(any::<u8>(), 0..300),
+            changes in vec((any::<Index>(), any::<u8>()), 1..8),
+        ) {
+            let _ = Plan::decode(&bytes);
+            let mut versioned = vec![PLAN_VERSION as u8];
+            versioned.extend(&bytes);
+            let _ = Plan::decode(&versioned);
+            let mut changed = plan().encode().unwrap();
+            for (place, byte) in changes {
+                let place = place.index(changed.len());
+                changed[place] = byte;
+            }
+            if let Ok(plan) = Plan::decode(&changed) {
+                // what is taken is good, and stays what it is
+                prop_assert_eq!(plan.check(), Ok(()));
+                prop_assert_eq!(Plan::decode(&plan.encode().unwrap()), Ok(plan));
             }
         }
     }
