@@ -9,6 +9,7 @@
 #![deny(unsafe_code)]
 
 pub mod explain;
+pub mod killed;
 pub mod launcher;
 pub mod limits;
 pub mod outside;

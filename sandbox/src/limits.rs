@@ -46,3 +46,9 @@ pub const LOOP_TRIES: u8 = 8;
 /// Different calls that a recording keeps; a program makes a few dozen beyond the base policy, and one that
 /// counts through argument values is not worth more memory.
 pub const RECORD_NEEDS_MAX: usize = 1024;
+
+/// Exit status of `run` when the command, or a shell's child, was killed for a system call: 128 and SIGSYS.
+pub const EXIT_FORBIDDEN: u8 = 159;
+
+/// Longest wait for the kernel's record of a killed command, milliseconds: a kernel thread writes it.
+pub const KERNEL_LOG_WAIT_MS: u32 = 1000;

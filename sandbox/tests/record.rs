@@ -356,3 +356,33 @@ fn a_command_that_does_not_end_is_asked_to_and_then_killed() {
         assert!(fs::read_to_string(file).unwrap().contains("exec-children"));
     }
 }
+
+#[test]
+fn a_command_that_its_filter_kills_is_told_as_such() {
+    for programs in both() {
+        let (folder, _path) = caller(programs);
+        let root = folder.path().to_str().unwrap();
+        let run = |flags: &[&str]| {
+            let fixed = ["run", "--without-limits", "--root", root];
+            let command = ["--", "/caller", "ptrace"];
+            let words = [&fixed, flags, &command[..]].concat();
+            Command::new(&programs.launcher)
+                .args(words)
+                .output()
+                .unwrap()
+        };
+        // when it makes a call that kills, then its status is a shell's and the end is told; with the call
+        // where the kernel kept its record (10 in 5 s) and lets us read it
+        let killed = run(&[]);
+        let said = text(&killed.stderr);
+        assert_eq!(killed.status.code(), Some(128 + libc::SIGSYS), "{said}");
+        let with_call = said.contains("killed: it made the system call ptrace, which looks into");
+        assert!(
+            with_call || said.contains("`hearth-sandbox record -- COMMAND` does"),
+            "{said}"
+        );
+        // and with the hint that it gives, the command ends as it would
+        let allowed = run(&["--allow", "ptrace"]);
+        assert_eq!(allowed.status.code(), Some(0), "{}", text(&allowed.stderr));
+    }
+}

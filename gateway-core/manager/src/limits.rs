@@ -95,6 +95,9 @@ pub const KERNEL_FILE_MAX: u64 = 16 * 1024;
 /// Packages looked at in one folder; more can have no number anyhow.
 pub const PACKAGES_MAX: usize = 1024;
 
+/// Largest record of the kernel's log, bytes (kernel/printk, `PRINTK_MESSAGE_MAX`, and its prefix).
+pub const KERNEL_RECORD_MAX: usize = 8 * 1024;
+
 // --- logs of services ---
 
 /// Size of one log file, bytes; there are two for each service, in memory (`/run` is tmpfs).

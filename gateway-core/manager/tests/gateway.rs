@@ -390,6 +390,65 @@ fn a_kill_by_the_kernel_for_memory_is_told_as_one() {
 }
 
 #[test]
+fn a_kill_for_a_system_call_is_told_with_the_call_and_what_would_allow_it() {
+    // given a running service, and the kernel's record of its end, by user and process number
+    let gateway = with_web();
+    let row = gateway.wait_for("web", "Active");
+    let pid = row["pid"].as_u64().unwrap();
+    let is_web = |row: &&support::init::Row| row.name.as_str() == "web";
+    let user = gateway
+        .init
+        .with(|table| table.rows.values().find(is_web).unwrap().id.uid_base() + 33);
+    let record = |pid: u64, call: u32| {
+        format!(
+            "5,7,999999999999999,-;audit: type=1326 audit(1.2:3): auid=4294967295 uid={user} gid={user} ses=4294967295 \
+             pid={pid} comm=\"nginx\" exe=\"/nginx\" sig=31 arch=40000003 syscall={call} compat=0 ip=0x1 \
+             code=0x80000000\n"
+        )
+    };
+    // when a child of it and then the service itself are killed
+    gateway.kernel_says(&record(4242, 357)); // bpf
+    let log = || request(&gateway, "GET", "/v1/services/web/logs").1;
+    until("the child's end is in its log", || {
+        log()
+            .contains("(nginx) was killed: it made the system call bpf")
+            .then_some(())
+    });
+    assert_eq!(gateway.wait_for("web", "Active")["message"], "");
+    gateway.init.tell("web", |status| {
+        status.state = UnitState::Idle;
+        status.pid = 0;
+        status.fault = Fault::FailureWhileActive;
+        status.last_exit = LastExit::Signal(31);
+    });
+    let row = gateway.wait_for("web", "Idle");
+    assert!(
+        row["message"]
+            .as_str()
+            .unwrap()
+            .contains("the kernel's log has not told which"),
+        "{row}"
+    );
+    gateway.kernel_says(&record(pid, 26)); // ptrace: the log may come later than PID 1's word
+    // then the household is told
+    let told = |row: &serde_json::Value| {
+        row["message"]
+            .as_str()
+            .unwrap()
+            .contains("made the system call ptrace")
+    };
+    let row = until("it is told", || {
+        Some(gateway.wait_for("web", "Idle")).filter(told)
+    });
+    let message = row["message"].as_str().unwrap();
+    assert!(
+        message.contains("[[sandbox.syscall]] with name = \"ptrace\""),
+        "{message}"
+    );
+    assert!(log().contains("hearth: process"), "{}", log());
+}
+
+#[test]
 fn only_root_changes_and_every_error_is_told_as_one() {
     let gateway = with_web();
     // others may read

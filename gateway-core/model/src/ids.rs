@@ -73,6 +73,16 @@ impl ServiceId {
     }
 }
 
+impl ServiceId {
+    /// The service in whose range this user or group id, seen from outside, lies; none for a person's or
+    /// the system's.
+    #[must_use]
+    pub fn of_uid(uid: u32) -> Option<ServiceId> {
+        let row = uid.checked_sub(UID_BASE)? / UID_COUNT;
+        ServiceId::new(u16::try_from(row).ok()?).ok()
+    }
+}
+
 impl TryFrom<u16> for ServiceId {
     type Error = IdError;
     fn try_from(number: u16) -> Result<Self, IdError> {
@@ -159,6 +169,20 @@ mod tests {
             assert_eq!(a.uid_base() + UID_COUNT, b.uid_base());
         }
         assert_eq!(ServiceId::new(256), Err(IdError::OutOfRange(256)));
+        // and each id of a range is its service's, and no other is anyone's
+        let last = ServiceId::new(SERVICES_MAX as u16 - 1).unwrap();
+        for (uid, owner) in [
+            (UID_BASE, ServiceId::new(0).ok()),
+            (UID_BASE + UID_COUNT - 1, ServiceId::new(0).ok()),
+            (UID_BASE + UID_COUNT, ServiceId::new(1).ok()),
+            (last.uid_base() + UID_COUNT - 1, Some(last)),
+            (last.uid_base() + UID_COUNT, None),
+            (UID_BASE - 1, None),
+            (0, None),
+            (u32::MAX, None),
+        ] {
+            assert_eq!(ServiceId::of_uid(uid), owner, "{uid}");
+        }
     }
 
     #[test]

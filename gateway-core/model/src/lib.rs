@@ -9,6 +9,7 @@
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod ids;
 pub mod limits;
 pub mod protocol;

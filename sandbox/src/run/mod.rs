@@ -7,7 +7,8 @@ mod report;
 
 pub use args::RunArgs;
 
-use crate::limits::EXIT_NOT_STARTED;
+use crate::killed::KernelLog;
+use crate::limits::{EXIT_FORBIDDEN, EXIT_NOT_STARTED};
 use crate::outside::cgroup::{self, CgroupError, Group, Limits};
 use crate::outside::image::{self, Mounted};
 use crate::outside::{Network, Start};
@@ -78,9 +79,13 @@ fn attempt(args: &RunArgs) -> Result<u8, String> {
     };
     // Before the start: a signal in between would leave the command behind.
     let caught = signals::catch().map_err(|errno| format!("signals: {errno}"))?;
+    let kernel_log = KernelLog::from_now_on();
     let running = start.start(&plan).map_err(|error| error.to_string())?;
     let status = attend::attend(&running, caught.as_fd())
         .map_err(|errno| format!("lost the command: {errno}"))?;
+    if status == EXIT_FORBIDDEN {
+        eprintln!("hearth-sandbox: {}", kernel_log.tell(running.pid()));
+    }
     // In this order: the folder is not busy any more, the group is empty.
     drop(image);
     drop(group);

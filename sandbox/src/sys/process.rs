@@ -256,3 +256,18 @@ pub fn either_readable(fds: [BorrowedFd<'_>; 2]) -> Result<[bool; 2], Errno> {
     check_int(unsafe { libc::poll(list.as_mut_ptr(), 2, -1) })?;
     Ok(list.map(|entry| entry.revents != 0))
 }
+
+/// Waits until a descriptor is readable, or this many milliseconds have passed; whether it is (poll(2)).
+///
+/// # Errors
+/// As poll(2).
+pub fn readable_within(fd: BorrowedFd<'_>, milliseconds: u32) -> Result<bool, Errno> {
+    let mut entry = libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    let wait = libc::c_int::try_from(milliseconds).unwrap_or(libc::c_int::MAX);
+    // SAFETY: `entry` is a live local, the one that is counted.
+    check_int(unsafe { libc::poll(&mut entry, 1, wait) }).map(|ready| ready > 0)
+}

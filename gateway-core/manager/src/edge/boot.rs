@@ -2,6 +2,7 @@
 
 use super::api::{Door, routes};
 use super::channel::Channel;
+use super::kernel_log::KernelLog;
 use super::logs::Logs;
 use super::netpath::Netpath;
 use super::packages::{self, Found, Problem};
@@ -84,6 +85,8 @@ async fn start(paths: Paths) -> Result<End, String> {
         }
     };
 
+    let (kernel_log, deaf) = KernelLog::open(&paths.at("/dev/kmsg"));
+    problems.extend(deaf.map(Problem::of_gateway));
     let logs = Arc::new(Logs::new(paths.at("/run/hearth/logs")));
     let place = match storage::look(&paths, &data) {
         Ok((place, size)) => {
@@ -105,6 +108,7 @@ async fn start(paths: Paths) -> Result<End, String> {
         init,
         netpath: Netpath::new(paths.at("/run/hearth/netpath.sock")),
         logs: Arc::clone(&logs),
+        kernel_log,
         wan: WanStatus::default(),
         waiters: Vec::new(),
         status_waiters: Vec::new(),

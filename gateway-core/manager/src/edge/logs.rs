@@ -111,6 +111,11 @@ impl Logs {
         Ok(())
     }
 
+    /// Puts a line of ours among a service's own.
+    pub fn note(&self, name: &ServiceName, text: &str) {
+        self.book(name).keep(vec![format!("{text}\n").into_bytes()]);
+    }
+
     /// All lines that are kept, oldest first.
     #[must_use]
     pub fn read(&self, name: &ServiceName) -> Vec<u8> {

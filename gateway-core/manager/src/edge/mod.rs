@@ -8,6 +8,7 @@ pub mod gates;
 pub mod host;
 pub mod image;
 pub mod journal;
+pub mod kernel_log;
 pub mod logs;
 pub mod netpath;
 pub mod packages;
@@ -27,12 +28,14 @@ mod people;
 pub use boot::run;
 
 use crate::limits::REPORT_WAIT;
+use crate::machine::killed::Killed;
 use crate::machine::register::Register;
 use crate::machine::{Action, Event, Machine};
 use channel::{Channel, Lost};
 use core::time::Duration;
 use hearth_model::protocol::{FromInit, FromNetpath, ToInit, ToNetpath, WanStatus};
 use hearth_model::{ServiceId, ServiceName, Tick};
+use kernel_log::KernelLog;
 use log::Level;
 use logs::Logs;
 use netpath::{NetEvent, Netpath};
@@ -87,6 +90,7 @@ pub struct Core {
     init: Channel,
     netpath: Netpath,
     logs: Arc<Logs>,
+    kernel_log: KernelLog,
     wan: WanStatus,
     waiters: Vec<Waiter>,
     status_waiters: Vec<StatusWaiter>,
@@ -102,6 +106,7 @@ pub struct Core {
 enum Wake {
     Init(Result<(FromInit, Vec<OwnedFd>), Lost>),
     Netpath(NetEvent),
+    Killed(ServiceId, Killed),
     Request(Request),
     Time,
     Terminate,
@@ -126,6 +131,7 @@ impl Core {
             let wake = tokio::select! {
                 record = self.init.next::<FromInit>() => Wake::Init(record),
                 event = self.netpath.next() => Wake::Netpath(event),
+                (id, killed) = self.kernel_log.next() => Wake::Killed(id, killed),
                 Some(request) = requests.recv() => Wake::Request(request),
                 () = sleep_for(wait) => Wake::Time,
                 _ = term.recv() => Wake::Terminate,
@@ -134,6 +140,7 @@ impl Core {
                 Wake::Init(Ok((record, fds))) => self.heard_from_init(record, fds),
                 Wake::Init(Err(lost)) => return End::Fatal(format!("hearth-init: {lost}")),
                 Wake::Netpath(event) => self.heard_from_netpath(event),
+                Wake::Killed(id, killed) => self.step(Event::Killed(id, killed)),
                 Wake::Request(request) => self.request(request),
                 Wake::Time => self.step(Event::Deadline),
                 Wake::Terminate => return End::Asked,
@@ -286,6 +293,7 @@ impl Core {
                 let folder = self.starter.paths.cgroups();
                 self.guarantee_fault = cgroup::guarantee(&folder, memory).err();
             }
+            Action::Note(name, text) => self.logs.note(&name, &text),
             Action::Log(level, text) => log::log!(level, "{text}"),
         }
         Ok(None)

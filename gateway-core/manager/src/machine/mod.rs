@@ -6,6 +6,7 @@
 //! the service neither runs nor is about to.
 
 pub mod admission;
+pub mod killed;
 pub mod lines;
 pub mod register;
 pub mod service;
@@ -20,6 +21,7 @@ use admission::{Budget, Promise, Refusal};
 use hearth_model::protocol::{Forward, InitRefusal, Link, NetRefusal, SystemUnit};
 use hearth_model::state::UnitStatus;
 use hearth_model::{Bytes, ServiceId, ServiceName, Tick};
+use killed::Killed;
 use log::Level;
 use register::Wanted;
 use service::{Package, Phase, Service};
@@ -76,6 +78,8 @@ pub enum Event {
     Stop(ServiceId),
     /// A person wants it to run anew.
     Restart(ServiceId),
+    /// The kernel killed a process of this service for a system call.
+    Killed(ServiceId, Killed),
     /// [`Machine::next_deadline`] has come.
     Deadline,
 }
@@ -103,6 +107,8 @@ pub enum Action {
     Release(ServiceName),
     /// All services together are guaranteed this much memory from now on.
     Guarantee(Bytes),
+    /// Put a line into a service's own log.
+    Note(ServiceName, String),
     /// Tell the log.
     Log(Level, String),
 }
@@ -249,6 +255,7 @@ impl Machine {
             Event::Start(id) => self.start(id, now, out),
             Event::Stop(id) => self.stop(id, now, out),
             Event::Restart(id) => self.restart(id, now, out),
+            Event::Killed(id, killed) => self.killed(id, killed, out),
             Event::Deadline => self.deadline(now, out),
         }
         let memory = self.promised().memory;

@@ -2,6 +2,7 @@
 //! to tell a person.
 
 use super::admission::{Admitted, Promise, Refusal};
+use super::killed::{Kills, SIGSYS};
 use super::register::Wanted;
 use crate::limits::NETPATH_WAIT_MS;
 use hearth_model::manifest::{LinkKind, Manifest, Network};
@@ -184,6 +185,8 @@ pub struct Service {
     pub oom_kills: u64,
     /// Whether the last run ended by such a kill.
     pub ended_by_oom: bool,
+    /// Processes of this run that were killed for a system call.
+    pub kills: Kills,
 }
 
 impl Service {
@@ -206,6 +209,7 @@ impl Service {
             stale: 0,
             oom_kills: 0,
             ended_by_oom: false,
+            kills: Kills::default(),
         }
     }
 
@@ -250,6 +254,7 @@ impl Service {
             }
         };
         self.oom_kills = oom_kills;
+        self.kills.follow(status.pid);
         self.status = status;
         self.row = Row::Held;
         self.trouble = None;
@@ -371,6 +376,7 @@ impl Service {
         match self.status.last_exit {
             LastExit::None => "it has not run".to_owned(),
             LastExit::Code(code) => format!("it ended with exit status {code}"),
+            LastExit::Signal(SIGSYS) => self.kills.end(),
             LastExit::Signal(signal) => format!("it was killed by signal {signal}"),
             LastExit::Step(failure) => failure.to_string(),
         }

@@ -21,6 +21,24 @@ pub fn boot_clock_ms() -> io::Result<u64> {
         .saturating_add(nanoseconds / 1_000_000))
 }
 
+/// Microseconds that the machine has run since boot, suspend excluded (`CLOCK_MONOTONIC`): the clock of the
+/// kernel's log.
+///
+/// # Errors
+/// As clock_gettime(2).
+pub fn running_clock_us() -> io::Result<u64> {
+    // SAFETY: `timespec` is integers, for which all zeroes is a value.
+    let mut time: libc::timespec = unsafe { mem::zeroed() };
+    // SAFETY: `time` is a live local of the right type.
+    check(unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut time) })?;
+    // As for the boot clock: neither is negative.
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let nanoseconds = u64::try_from(time.tv_nsec).unwrap_or(0);
+    Ok(seconds
+        .saturating_mul(1_000_000)
+        .saturating_add(nanoseconds / 1000))
+}
+
 /// Asks a process to end (SIGTERM, kill(2)). Ids that mean groups or everyone are refused.
 ///
 /// # Errors

@@ -37,22 +37,48 @@ pub struct Gateway {
     pub init: Init,
     pub net: Option<Net>,
     manager: Option<Child>,
+    /// The kernel's log, as a pipe: open for both, so that it does not end.
+    kernel_log: fs::File,
 }
 
 /// `[access]` of a service with a port.
 pub const WITH_PORT: &str = "network = \"lan\"\nlisten = [\"lan tcp 8080 -> 80\"]\n";
 
+fn kernel_log(root: &Path) -> fs::File {
+    let path = root.join("dev/kmsg");
+    fs::create_dir(root.join("dev")).unwrap();
+    assert!(
+        Command::new("mkfifo")
+            .arg(&path)
+            .status()
+            .unwrap()
+            .success()
+    );
+    fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
+        .unwrap()
+}
+
 impl Gateway {
+    /// Puts a record into the kernel's log.
+    pub fn kernel_says(&self, record: &str) {
+        std::io::Write::write_all(&mut &self.kernel_log, record.as_bytes()).unwrap();
+    }
+
     /// A gateway with 256 MiB and one core, without packages; nothing runs yet.
     pub fn new() -> Gateway {
         // Data in memory is what every kernel can limit; board tests have a disk with quotas.
         let folder = tempfile::tempdir_in("/dev/shm").unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let kernel_log = kernel_log(folder.path());
         let gateway = Gateway {
             folder,
             init: Init::new(),
             net: None,
             manager: None,
+            kernel_log,
         };
         gateway.write("proc/meminfo", "MemTotal:         262144 kB\n");
         gateway.write("sys/devices/system/cpu/online", "0\n");
