@@ -15,6 +15,19 @@ pub const PAGE: u64 = 4096;
 /// Most files in one tmpfs, whatever its size. An inode with its name takes about 1 KiB of kernel memory.
 pub const INODES_PER_TMPFS_MAX: u64 = 65_536;
 
+/// Most inotify instances of a service: web servers and resolvers open one or two.
+pub const WATCHERS_MAX: u32 = 16;
+
+/// Most inotify watches of a service. The gateway's own limits hold this for every service
+/// (`fs/inotify` in board/common/overlay/etc/hearth/sysctl).
+pub const WATCHES_MAX: u32 = 1024;
+
+/// Most signals that wait for a service's processes, and timers: a program has a few.
+pub const PENDING_SIGNALS_MAX: u32 = 256;
+
+/// POSIX message queues, bytes: no policy allows mq_open(2), and none may be made as a file either.
+pub const MESSAGE_QUEUES_MAX: u32 = 0;
+
 /// Exit status of the launcher when a step failed, as a shell's "can not be executed".
 pub const EXIT_STEP_FAILED: u8 = 127;
 

@@ -19,6 +19,9 @@ const EACCES: i32 = 13;
 const ENOEXEC: i32 = 8;
 const EINVAL: i32 = 22;
 
+/// The number of the limit of open files: after those of the user namespace, signals and queues.
+const OPEN_FILES: u16 = 4;
+
 /// What a case does to the image and to the plan.
 type Break = fn(&Path, &mut Plan);
 
@@ -105,7 +108,7 @@ fn cases() -> Vec<Case> {
             "more open files than this machine allows",
             |_, plan| plan.open_files_max = u32::MAX,
             Step::ResourceLimit,
-            0,
+            OPEN_FILES,
             EPERM,
         ),
         case(

@@ -74,6 +74,13 @@ pub enum Operation {
     Pivot,
     /// Set a limit.
     Limit(Limit, u32),
+    /// Set what the own user namespace may have of something, where the kernel counts it.
+    NamespaceLimit {
+        /// File of the new root's /proc.
+        file: &'static CStr,
+        /// Most.
+        most: u32,
+    },
     /// Join an empty session keyring.
     Keyring,
     /// Refuse to go on where the own user namespace owns the network namespace: a capability that is kept
@@ -227,6 +234,13 @@ impl fmt::Display for Operation {
             Operation::ReadOnlyPath(path) | Operation::Mask(path) => f.write_str(&show(path)),
             Operation::Limit(Limit::OpenFiles, value) => write!(f, "open files {value}"),
             Operation::Limit(Limit::CoreSize, value) => write!(f, "core file {value} bytes"),
+            Operation::Limit(Limit::PendingSignals, value) => {
+                write!(f, "waiting signals and timers {value}")
+            }
+            Operation::Limit(Limit::MessageQueues, value) => {
+                write!(f, "message queues {value} bytes")
+            }
+            Operation::NamespaceLimit { file, most } => write!(f, "{} {most}", show(file)),
             Operation::ForeignNetwork => f.write_str(
                 "its network namespace must be another's, so that what is kept has no power",
             ),

@@ -2,7 +2,10 @@
 
 use super::action::{Action, Attributes, FileSystem, Need, Operation, Target};
 use super::landlock::Rules;
-use crate::limits::{DEV_INODES, DEV_SIZE, INODES_PER_TMPFS_MAX, PAGE};
+use crate::limits::{
+    DEV_INODES, DEV_SIZE, INODES_PER_TMPFS_MAX, MESSAGE_QUEUES_MAX, PAGE, PENDING_SIGNALS_MAX,
+    WATCHERS_MAX, WATCHES_MAX,
+};
 use crate::seccomp::abi::Abi;
 use crate::seccomp::compiled::{Selected, select};
 use crate::seccomp::policy::PolicyError;
@@ -30,10 +33,11 @@ const DEVICE_LINKS: [(&CStr, &CStr); 4] = [
 
 /// What tells of the machine or of others, or changes them: OCI maskedPaths as runc and moby have them, all
 /// of /sys, and what a service could watch its neighbours by.
-const MASKED: [&CStr; 20] = [
+const MASKED: [&CStr; 23] = [
     c"/sys",
     c"/proc/acpi",
     c"/proc/asound",
+    c"/proc/buddyinfo",
     c"/proc/diskstats",
     c"/proc/interrupts",
     c"/proc/kallsyms",
@@ -51,6 +55,8 @@ const MASKED: [&CStr; 20] = [
     c"/proc/sysrq-trigger",
     c"/proc/timer_list",
     c"/proc/timer_stats",
+    c"/proc/vmstat",
+    c"/proc/zoneinfo",
 ];
 
 /// OCI readonlyPaths, but for what is masked.
@@ -123,6 +129,7 @@ pub fn build(plan: &Plan) -> Result<Vec<Action>, BuildError> {
     outside(&mut list, plan)?;
     file_systems(&mut list, plan)?;
     grants(&mut list, &plan.binds)?;
+    share(&mut list);
     hide(&mut list);
     list.push(Step::PivotRoot, Operation::Pivot);
     give_up(&mut list, plan)?;
@@ -257,6 +264,24 @@ fn grants(list: &mut List, binds: &[Bind]) -> Result<(), BuildError> {
     Ok(())
 }
 
+/// What the kernel counts for whoever made the namespace, which for all services is the same: without a
+/// share of its own one service could take the others'. Before /proc/sys becomes read-only.
+fn share(list: &mut List) {
+    for (file, most) in [
+        (c"/proc/sys/user/max_inotify_instances", WATCHERS_MAX),
+        (c"/proc/sys/user/max_inotify_watches", WATCHES_MAX),
+    ] {
+        let operation = Operation::NamespaceLimit { file, most };
+        list.push(Step::ResourceLimit, operation);
+    }
+    for (limit, most) in [
+        (Limit::PendingSignals, PENDING_SIGNALS_MAX),
+        (Limit::MessageQueues, MESSAGE_QUEUES_MAX),
+    ] {
+        list.push(Step::ResourceLimit, Operation::Limit(limit, most));
+    }
+}
+
 fn hide(list: &mut List) {
     // Only now: a bind may have been made in it.
     let target = CString::from(c"/dev");
@@ -388,7 +413,7 @@ mod tests {
         let list = build(&plan("/image")).unwrap();
         let masks = list.iter().filter(|action| action.step == Step::MaskPath);
         let numbers: Vec<u16> = masks.map(|action| action.index).collect();
-        assert_eq!(numbers, (0..20).collect::<Vec<u16>>());
+        assert_eq!(numbers, (0..23).collect::<Vec<u16>>());
     }
 
     #[test]

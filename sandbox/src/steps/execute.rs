@@ -8,6 +8,8 @@ use crate::sys::{Errno, privilege, process, seccomp};
 use hearth_model::limits::LAUNCHER_STATUS_FD;
 use hearth_model::step::{Step, StepFailure};
 use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Carries `list` out. Returns only when an action failed: after the last one this process is the service.
@@ -74,6 +76,7 @@ fn perform(operation: &Operation, root: &mut Option<OwnedFd>) -> Result<(), Errn
             Ok(())
         }
         Operation::Limit(limit, value) => privilege::set_limit(*limit, *value),
+        Operation::NamespaceLimit { file, most } => limit_namespace(inside(root)?, file, *most),
         Operation::Keyring => keyring(),
         Operation::ForeignNetwork => match privilege::network_owner()? {
             Owner::Another => Ok(()),
@@ -206,6 +209,15 @@ fn mask(root: BorrowedFd<'_>, path: &CStr) -> Result<(), Errno> {
         }
     };
     mount::attach(cover.as_fd(), place.as_fd())
+}
+
+/// A kernel that does not count something has no file for it.
+fn limit_namespace(root: BorrowedFd<'_>, file: &CStr, most: u32) -> Result<(), Errno> {
+    match mount::open_for_writing(root, file) {
+        Ok(setting) => Ok(File::from(setting).write_all(most.to_string().as_bytes())?),
+        Err(Errno(libc::ENOENT)) => Ok(()),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// A kernel without keys has no keyring that could be shared.

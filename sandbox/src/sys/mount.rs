@@ -195,8 +195,20 @@ pub fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Errno
 /// # Errors
 /// As openat2(2).
 pub fn find(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Errno> {
+    open(root, path, libc::O_PATH)
+}
+
+/// The file that `path` names for a process whose root is `root`, for writing.
+///
+/// # Errors
+/// As openat2(2).
+pub fn open_for_writing(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Errno> {
+    open(root, path, libc::O_WRONLY)
+}
+
+fn open(root: BorrowedFd<'_>, path: &CStr, flags: libc::c_int) -> Result<OwnedFd, Errno> {
     let how = OpenHow {
-        flags: (libc::O_PATH | libc::O_CLOEXEC) as u64,
+        flags: (flags | libc::O_CLOEXEC) as u64,
         mode: 0,
         resolve: RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
     };

@@ -220,6 +220,10 @@ pub enum Limit {
     OpenFiles,
     /// `RLIMIT_CORE`: size of a core file, bytes.
     CoreSize,
+    /// `RLIMIT_SIGPENDING`: signals that wait, and timers.
+    PendingSignals,
+    /// `RLIMIT_MSGQUEUE`: message queues, bytes.
+    MessageQueues,
 }
 
 /// Sets a limit, soft and hard.
@@ -234,6 +238,8 @@ pub fn set_limit(limit: Limit, value: u32) -> Result<(), Errno> {
     let resource = match limit {
         Limit::OpenFiles => libc::RLIMIT_NOFILE,
         Limit::CoreSize => libc::RLIMIT_CORE,
+        Limit::PendingSignals => libc::RLIMIT_SIGPENDING,
+        Limit::MessageQueues => libc::RLIMIT_MSGQUEUE,
     };
     // SAFETY: `both` is a live local of the type the call reads.
     check_int(unsafe { libc::setrlimit(resource, &both) }).map(|_| ())

@@ -80,6 +80,10 @@ pub fn boot() -> Booted {
             .map_err(Fault::of("raise the limit of open files")),
         "rlimit",
     );
+    tell(
+        machine::lift_shared_limits().map_err(Fault::of("lift the limits that services share")),
+        "rlimit",
+    );
     cgroups();
     host_name();
     tell(

@@ -143,6 +143,25 @@ pub fn go_down(kind: ShutdownKind) -> Errno {
     Errno::last()
 }
 
+/// Takes off the limits of pending signals and of processes, which all services share: their namespaces
+/// are made by this process, and what they take counts as its user's too (the limits of whoever makes a
+/// user namespace hold for all that is in it). Each service has a share of its own: its launcher's limit
+/// of signals, and its cgroup's of processes.
+///
+/// # Errors
+/// As setrlimit(2).
+pub fn lift_shared_limits() -> Result<(), Errno> {
+    let none = libc::rlimit {
+        rlim_cur: libc::RLIM_INFINITY,
+        rlim_max: libc::RLIM_INFINITY,
+    };
+    for resource in [libc::RLIMIT_SIGPENDING, libc::RLIMIT_NPROC] {
+        // SAFETY: `none` is a live local of the type the call reads.
+        check_int(unsafe { libc::setrlimit(resource, &none) })?;
+    }
+    Ok(())
+}
+
 /// Raises the limit of open descriptors (setrlimit(2)).
 ///
 /// # Errors
