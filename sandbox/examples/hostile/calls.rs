@@ -2,7 +2,7 @@
 //! its arguments ask only, or are wrong.
 
 use crate::numbers::{CLOCK_ADJTIME, CLOCK_SETTIME, MSG_GET, SEM_GET, SHM_GET};
-use crate::outcome::{Arg, Attempt, HERE, Outcome, address, apart, call, number, tried};
+use crate::outcome::{Arg, Attempt, HERE, Outcome, address, apart, call, number, place, tried};
 use std::sync::atomic::AtomicU64;
 
 /// In the order of the table of expected outcomes.
@@ -54,8 +54,8 @@ pub const ATTEMPTS: &[Attempt] = &[
         tried(libc::SYS_userfaultfd, &[number(libc::O_CLOEXEC)])
     }),
     apart("io_uring_setup", || {
-        let parameters = [0_u32; 30];
-        tried(libc::SYS_io_uring_setup, &[1, address(&parameters)])
+        let mut parameters = [0_u32; 30];
+        tried(libc::SYS_io_uring_setup, &[1, place(&mut parameters)])
     }),
     apart("io_uring_enter", || {
         tried(libc::SYS_io_uring_enter, &[-1, 1, 0, 0])
@@ -79,8 +79,8 @@ pub const ATTEMPTS: &[Attempt] = &[
         tried(libc::SYS_kexec_load, &[0, 0, 0, 0xffff])
     }),
     apart("modify_ldt", || {
-        let table = [0_u8; 64];
-        tried(libc::SYS_modify_ldt, &[0, address(&table), 64])
+        let mut table = [0_u8; 64];
+        tried(libc::SYS_modify_ldt, &[0, place(&mut table), 64])
     }),
     apart("landlock", || {
         let version = 1; // LANDLOCK_CREATE_RULESET_VERSION
@@ -93,11 +93,16 @@ pub const ATTEMPTS: &[Attempt] = &[
     }),
     // Past the mount tree.
     apart("name_to_handle_at", || {
-        let (handle, mount) = ([0_u32; 40], 0_u32);
-        let mut sized = handle;
-        let [size, ..] = &mut sized;
+        let (mut handle, mut mount) = ([0_u32; 40], 0_u32);
+        let [size, ..] = &mut handle;
         *size = 128;
-        let args = [HERE, address(c"/tmp"), address(&sized), address(&mount), 0];
+        let args = [
+            HERE,
+            address(c"/tmp"),
+            place(&mut handle),
+            place(&mut mount),
+            0,
+        ];
         tried(libc::SYS_name_to_handle_at, &args)
     }),
     apart("open_by_handle_at", || {
@@ -157,12 +162,12 @@ pub const ATTEMPTS: &[Attempt] = &[
         tried(CLOCK_SETTIME, &[0, address(&bad_time)])
     }),
     apart("clock_adjtime", || {
-        let question = [0_u64; 32];
-        tried(CLOCK_ADJTIME, &[0, address(&question)])
+        let mut question = [0_u64; 32];
+        tried(CLOCK_ADJTIME, &[0, place(&mut question)])
     }),
     apart("adjtimex", || {
-        let question = [0_u64; 32];
-        tried(libc::SYS_adjtimex, &[address(&question)])
+        let mut question = [0_u64; 32];
+        tried(libc::SYS_adjtimex, &[place(&mut question)])
     }),
     apart("sethostname", || {
         tried(libc::SYS_sethostname, &[address(c"hostile"), 7])
@@ -195,8 +200,8 @@ fn ioctl(request: u32) -> Outcome {
 /// Eight bytes between a buffer that lies at the same place in the parent, and one here.
 fn memory_of_parent(which: libc::c_long) -> Outcome {
     static THEIRS: AtomicU64 = AtomicU64::new(7);
-    let ours = [7_u8; 8];
-    let here = [address(&ours) as usize, 8];
+    let mut ours = [7_u8; 8];
+    let here = [place(&mut ours) as usize, 8];
     let there = [THEIRS.as_ptr() as usize, 8];
     tried(which, &[parent(), address(&here), 1, address(&there), 1])
 }

@@ -1,6 +1,6 @@
 //! Files: the host's by every path, devices, writes where there should be none, programs of its own.
 
-use crate::outcome::{Arg, Attempt, HERE, Outcome, address, apart, call, number, tried};
+use crate::outcome::{Arg, Attempt, HERE, Outcome, address, apart, call, number, place, tried};
 use crate::seen;
 use std::ffi::CStr;
 use std::fs::{self, File, OpenOptions};
@@ -239,8 +239,8 @@ fn leave_quota_project() -> Outcome {
     };
     of_own(path, |_, file| {
         let file = Arg::from(file.as_raw_fd());
-        let attributes = [0_u32; 7];
-        if let Err(errno) = call(libc::SYS_ioctl, &[file, GET as Arg, address(&attributes)]) {
+        let mut attributes = [0_u32; 7];
+        if let Err(errno) = call(libc::SYS_ioctl, &[file, GET as Arg, place(&mut attributes)]) {
             return Outcome::Errno(errno);
         }
         let mut changed = attributes;

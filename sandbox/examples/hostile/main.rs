@@ -5,6 +5,11 @@
 //! `hostile once` prints one line `RESULT <name> <outcome>` an attempt, then `RESULT end`; an outcome is
 //! `ok`, `errno=N`, `signal=N` or `value=...`. `hostile all` does the same, then sleeps. `hostile list`
 //! prints the names alone.
+//! `hostile secrets` leaves secrets wherever it can, prints `READY` and sleeps; `hostile forget` removes those
+//! that outlive it without a sandbox. `hostile spy [PID]` looks for them, and at that process (its number is
+//! in /data/target where it is not given). `hostile greed` takes all it can get of each resource and gives
+//! it back, `hostile hold` keeps it and sleeps, `hostile need` takes a little of each.
+//!
 //! `hostile memory MIB` touches that much, `hostile fork N` starts N sleeping children, `hostile spin` burns
 //! processor time, `hostile write FILE` and `list FOLDER` try that, `hostile exit N` ends with status N.
 //!
@@ -13,17 +18,21 @@
 mod calls;
 mod files;
 mod gates;
+mod greed;
 mod numbers;
 mod outcome;
 mod power;
 mod proc;
+mod secrets;
 mod seen;
 mod sockets;
 mod spaces;
+mod spy;
 
 use outcome::{Attempt, Outcome, call, report};
 use std::fs;
 use std::process::exit;
+use std::sync::atomic::Ordering;
 
 /// By theme; what it sees comes first, before any child is made.
 const THEMES: &[&[Attempt]] = &[
@@ -37,9 +46,21 @@ const THEMES: &[&[Attempt]] = &[
     sockets::ATTEMPTS,
 ];
 
-fn everything() {
-    THEMES.iter().for_each(|theme| report(theme));
+/// What all the words do that only try and report.
+fn report_all(themes: &[&[Attempt]]) {
+    themes.iter().for_each(|theme| report(theme));
     println!("RESULT end");
+}
+
+fn secrets() -> ! {
+    let _kept = secrets::keep();
+    println!("READY");
+    sleep()
+}
+
+fn spy(target: u32) {
+    spy::TARGET.store(target, Ordering::Relaxed);
+    report_all(&[spy::ATTEMPTS]);
 }
 
 fn sleep() -> ! {
@@ -84,13 +105,26 @@ fn main() {
     let number = |text: &str| text.parse().unwrap_or(0_u32);
     match words.as_slice() {
         ["all"] => {
-            everything();
+            report_all(THEMES);
             sleep()
         }
-        ["once"] => everything(),
+        ["once"] => report_all(THEMES),
         ["list"] => {
             let names = THEMES.iter().copied().flatten().map(|attempt| attempt.name);
             names.for_each(|name| println!("{name}"));
+        }
+        ["secrets"] => secrets(),
+        ["forget"] => secrets::forget(),
+        ["spy", process] => spy(number(process)),
+        ["spy"] => {
+            let text = fs::read_to_string("/data/target").unwrap_or_default();
+            spy(number(text.trim()));
+        }
+        ["greed"] => report_all(&[greed::ALL]),
+        ["need"] => report_all(&[greed::LITTLE]),
+        ["hold"] => {
+            greed::hold();
+            sleep()
         }
         ["memory", mib] => memory(number(mib) as usize),
         ["fork", count] => fork(number(count)),
@@ -100,7 +134,7 @@ fn main() {
         ["exit", status] => exit(number(status) as i32),
         _ => {
             eprintln!(
-                "usage: hostile once | all | list [FOLDER] | memory MIB | fork N | spin | write FILE | exit N"
+                "usage: hostile once | all | list [FOLDER] | secrets | forget | spy [PID] | greed | hold | need | memory MIB | fork N | spin | write FILE | exit N"
             );
             exit(2)
         }

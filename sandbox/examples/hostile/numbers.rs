@@ -12,8 +12,11 @@ mod of_word {
     pub const CLOCK_SETTIME: c_long = 404; // clock_settime64
     pub const CLOCK_ADJTIME: c_long = 405; // clock_adjtime64
     pub const SEM_GET: c_long = 393;
+    pub const SEM_CTL: c_long = 394;
     pub const SHM_GET: c_long = 395;
+    pub const SHM_CTL: c_long = 396;
     pub const MSG_GET: c_long = 399;
+    pub const MSG_CTL: c_long = 402;
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -26,8 +29,11 @@ mod of_word {
     pub const CLOCK_SETTIME: c_long = libc::SYS_clock_settime;
     pub const CLOCK_ADJTIME: c_long = libc::SYS_clock_adjtime;
     pub const SEM_GET: c_long = libc::SYS_semget;
+    pub const SEM_CTL: c_long = libc::SYS_semctl;
     pub const SHM_GET: c_long = libc::SYS_shmget;
+    pub const SHM_CTL: c_long = libc::SYS_shmctl;
     pub const MSG_GET: c_long = libc::SYS_msgget;
+    pub const MSG_CTL: c_long = libc::SYS_msgctl;
 }
 
 pub use of_word::*;

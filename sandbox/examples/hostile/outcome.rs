@@ -131,8 +131,7 @@ fn in_child(attempt: fn() -> Outcome) -> String {
 /// How a child ended.
 pub fn wait(child: i64) -> String {
     let mut status: libc::c_int = 0;
-    let place = std::ptr::from_mut(&mut status) as Arg;
-    match call(libc::SYS_wait4, &[child as Arg, place]) {
+    match call(libc::SYS_wait4, &[child as Arg, place(&mut status)]) {
         Ok(_) if libc::WIFSIGNALED(status) => format!("signal={}", libc::WTERMSIG(status)),
         Ok(_) if libc::WEXITSTATUS(status) == 0 => "ok".into(),
         Ok(_) => format!("errno={}", libc::WEXITSTATUS(status)),
@@ -146,6 +145,11 @@ pub type Arg = libc::c_long;
 /// The address of something, as an argument.
 pub fn address<T: ?Sized>(thing: &T) -> Arg {
     std::ptr::from_ref(thing).cast::<u8>() as Arg
+}
+
+/// The address of something that the kernel writes, as an argument.
+pub fn place<T: ?Sized>(thing: &mut T) -> Arg {
+    std::ptr::from_mut(thing).cast::<u8>() as Arg
 }
 
 /// A flag word or request, as an argument.

@@ -1,7 +1,7 @@
 //! Users, capabilities, limits and priorities: more power than it was given.
 
 use crate::numbers::{SET_FS_UID, SET_GROUPS, SET_RES_GID, SET_RES_UID};
-use crate::outcome::{Arg, Attempt, Outcome, address, apart, call, number, tried};
+use crate::outcome::{Arg, Attempt, Outcome, address, apart, call, number, place, tried};
 
 /// In the order of the table of expected outcomes.
 pub const ATTEMPTS: &[Attempt] = &[
@@ -58,8 +58,8 @@ fn prctl(operation: libc::c_int, argument: Arg) -> Outcome {
 /// Its permitted capabilities, made effective again, and inheritable where that is wanted.
 fn set_capabilities(inheritable: bool) -> Outcome {
     let header = [0x2008_0522_u32, 0]; // _LINUX_CAPABILITY_VERSION_3
-    let data = [0_u32; 6];
-    if let Err(errno) = call(libc::SYS_capget, &[address(&header), address(&data)]) {
+    let mut data = [0_u32; 6];
+    if let Err(errno) = call(libc::SYS_capget, &[address(&header), place(&mut data)]) {
         return Outcome::Errno(errno);
     }
     let [_, low, _, _, high, _] = data;
@@ -81,18 +81,18 @@ fn raise_ambient() -> Outcome {
 /// `RLIMIT_NOFILE`, with a hard limit above its own.
 fn more_open_files() -> Outcome {
     let files = 7; // RLIMIT_NOFILE, asm-generic/resource.h
-    let (old, room) = ([0_u64; 2], 1);
-    if let Err(errno) = call(libc::SYS_prlimit64, &[0, files, 0, address(&old)]) {
+    let mut old = [0_u64; 2];
+    if let Err(errno) = call(libc::SYS_prlimit64, &[0, files, 0, place(&mut old)]) {
         return Outcome::Errno(errno);
     }
-    let more = old.map(|limit| limit.saturating_add(room));
+    let more = old.map(|limit| limit.saturating_add(1));
     tried(libc::SYS_prlimit64, &[0, files, address(&more)])
 }
 
 /// Reads those of process 1, which inside is its own.
 fn limits_of_first_process() -> Outcome {
-    let old = [0_u64; 2];
-    tried(libc::SYS_prlimit64, &[1, 7, 0, address(&old)])
+    let mut old = [0_u64; 2];
+    tried(libc::SYS_prlimit64, &[1, 7, 0, place(&mut old)])
 }
 
 /// `struct sched_attr`, linux/sched/types.h: 1 of every 10 milliseconds, before everybody else.
