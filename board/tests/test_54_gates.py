@@ -13,6 +13,10 @@ EXPECTED = {
     "bind tcp 127.0.0.1 81": OK,
     "bind udp 0.0.0.0 0": OK,
     "bind udp 0.0.0.0 53": EPERM,
+    "bind tcp 0.0.0.0 32767": EPERM,
+    "bind tcp 0.0.0.0 32768": OK,
+    "bind udp 0.0.0.0 60999": OK,
+    "bind udp 0.0.0.0 61000": EPERM,
     "connect tcp 0 127.0.0.1 9": ECONNREFUSED,
     "connect udp 0 192.168.1.2 53": OK,
     "connect udp 0 192.168.1.199 9": OK,
@@ -23,7 +27,7 @@ EXPECTED = {
     "connect udp 0 10.213.0.250 53": EPERM,
     "send udp 0 198.51.100.7 53": EPERM,
 }
-COUNTS = {"port": 2, "gateway": 2, "other-service": 2, "outside-home": 1}
+COUNTS = {"port": 4, "gateway": 2, "other-service": 2, "outside-home": 1}
 
 
 def refused(gateway):

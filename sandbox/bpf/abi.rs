@@ -2,21 +2,21 @@
 //! integers of 32 bits and below, so that the layout is the same on every word size.
 
 /// Devices of a service: the base set and its grants.
-pub const DEVICES: usize = 40;
+pub const DEVICES: u32 = 64;
 /// Targets of a service's connections.
-pub const TARGETS: usize = 16;
+pub const TARGETS: u32 = 32;
 /// Ports of a service.
-pub const PORTS: usize = 64;
+pub const PORTS: u32 = 128;
 
 /// The minor number that stands for every one.
 pub const ANY: u32 = u32::MAX;
+/// The port that stands for every one.
+pub const EVERY: u32 = 0;
+/// Ports that clients bind, of both protocols: the first and the last.
+pub const EPHEMERAL: [u16; 2] = [32_768, 60_999];
 
-/// Verdict of an unused row.
-pub const UNUSED: u32 = 0;
-/// Verdict of what may be.
-pub const ALLOW: u32 = 1;
-/// Verdict of what is refused for the first of the reasons; the others follow.
-pub const REFUSE: u32 = 2;
+/// Verdict of what may be. Any other is the reason's row in the counters.
+pub const ALLOW: u32 = u32::MAX;
 
 /// Reasons of refusals, rows of the counters: a device that is not granted.
 pub const DEVICE: u32 = 0;
@@ -26,12 +26,12 @@ pub const PROTOCOL: u32 = 1;
 pub const PORT: u32 = 2;
 /// An address of IPv6.
 pub const IPV6: u32 = 3;
-/// The reasons from here on are those of targets; the programs only count them.
+/// The reasons from here on are those of targets; where no target holds, it is this one.
 pub const TARGET: u32 = 4;
 /// Rows of the counters.
 pub const REASONS: u32 = TARGET + 4;
 
-/// A device that may be opened. A row of kind 0 allows nothing.
+/// A device that may be opened. Its value is what is allowed, `BPF_DEVCG_ACC_*`: 1 mknod, 2 read, 4 write.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Device {
@@ -41,52 +41,34 @@ pub struct Device {
     pub major: u32,
     /// Minor number or [`ANY`].
     pub minor: u32,
-    /// `BPF_DEVCG_ACC_*` that are allowed: 1 mknod, 2 read, 4 write.
-    pub access: u32,
 }
 
-/// Addresses and ports, and whether they may be connected to. The first row that holds decides.
+/// Addresses, or one port of one address. The longest prefix that holds decides; its value is the verdict.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Target {
+    /// Bits of what follows that count: 0 to 32 of the address; 48 with the port.
+    pub prefix: u32,
     /// Address, as it lies in a packet.
     pub address: u32,
-    /// The bits of it that count.
-    pub mask: u32,
-    /// First port.
-    pub first: u16,
-    /// Last port.
-    pub last: u16,
-    /// [`UNUSED`], [`ALLOW`] or from [`REFUSE`] on.
-    pub verdict: u32,
+    /// Port, as it lies in a packet.
+    pub port: u16,
+    /// Zero.
+    pub unused: u16,
 }
 
-/// Ports at which the service is served. A row of protocol 0 is unused.
+/// Bits of an address with its port.
+pub const WHOLE: u32 = 48;
+
+/// A port at which the service is served.
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub struct Ports {
+pub struct Port {
     /// 6 TCP, 17 UDP.
     pub protocol: u32,
-    /// First port.
-    pub first: u16,
-    /// Last port.
-    pub last: u16,
+    /// In the host's order, or [`EVERY`].
+    pub port: u32,
 }
 
-/// All rules of a service: the one value of the map `RULES`.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct Rules {
-    /// What it may open.
-    pub devices: [Device; DEVICES],
-    /// Where it may connect or send to.
-    pub targets: [Target; TARGETS],
-    /// Ports that it may bind at every address; from those of UDP it may answer everybody.
-    pub ports: [Ports; PORTS],
-    /// Ports that it may bind because clients do, of both protocols.
-    pub ephemeral: [u16; 2],
-    /// Verdict where no target holds.
-    pub otherwise: u32,
-}
-
-const _: () = assert!(size_of::<Rules>() == 40 * 16 + 16 * 16 + 64 * 8 + 8);
+const _: () =
+    assert!(size_of::<Device>() == 12 && size_of::<Target>() == 12 && size_of::<Port>() == 8);

@@ -2,26 +2,36 @@
 //! connect to and which ports they bind.
 //!
 //! Each function is attached to the service's cgroup and answers 1 (may be) or 0 (EPERM). The rules are
-//! the service's own, in one map that is written before its first process exists; each refusal is
-//! counted by its reason. Sockets that are neither TCP nor UDP can not be made, since the kernel asks
+//! the service's own, in maps that are written before its first process exists; each refusal is
+//! counted by its reason. Everything is a look-up and nothing a loop: the kernel verifies all of it in
+//! some hundred microseconds at every start. Sockets that are neither TCP nor UDP can not be made, since the kernel asks
 //! nobody where those connect to.
 #![no_std]
 
 mod abi;
 
 use abi::{
-    ALLOW, ANY, DEVICE, DEVICES, Device, IPV6, PORT, PORTS, PROTOCOL, Ports, REASONS, REFUSE,
-    Rules, TARGETS, Target, UNUSED,
+    ALLOW, ANY, DEVICE, DEVICES, Device, EPHEMERAL, EVERY, IPV6, PORT, PORTS, PROTOCOL, Port,
+    REASONS, TARGET, TARGETS, Target, WHOLE,
 };
-use core::ptr::addr_of;
-use kernel::{ARRAY, Map, PERCPU_ARRAY};
+use kernel::{HASH, LPM_TRIE, Map, NO_PREALLOC, PERCPU_ARRAY};
 
 kernel::license!();
 
-/// One value: the service's rules.
+/// Devices that may be opened.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "maps")]
-static RULES: Map<u32, Rules> = Map::new(ARRAY, 1);
+static GRANTED: Map<Device, u32> = Map::new(HASH, DEVICES);
+
+/// Where the service may connect.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "maps")]
+static REACHED: Map<Target, u32> = Map::new(LPM_TRIE, TARGETS).with_flags(NO_PREALLOC);
+
+/// Where it is served.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "maps")]
+static SERVED: Map<Port, u32> = Map::new(HASH, PORTS);
 
 /// Refusals by reason.
 #[unsafe(no_mangle)]
@@ -89,32 +99,24 @@ fn refuse(reason: u32) -> i32 {
 }
 
 #[inline(always)]
-fn rules() -> Option<*const Rules> {
-    let first = 0u32;
-    Some(RULES.get(&first)?.as_ptr())
+fn granted(device: &Device, wanted: u32) -> bool {
+    match GRANTED.get(device) {
+        // SAFETY: nobody writes the value after the start.
+        Some(access) => wanted & !unsafe { *access.as_ptr() } == 0,
+        None => false,
+    }
 }
 
 /// May this process open, or make, this device?
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "cgroup/device")]
 pub extern "C" fn device(context: &DeviceContext) -> i32 {
-    let Some(rules) = rules() else { return 0 };
-    // SAFETY: only an address is made, in the value.
-    let rows: *const Device = unsafe { addr_of!((*rules).devices) }.cast();
     let (kind, wanted) = (context.access_type & 0xffff, context.access_type >> 16);
     let (major, minor) = (context.major, context.minor);
-    let mut at = 0;
-    while at < DEVICES {
-        // SAFETY: `at` is below the number of rows.
-        let row = unsafe { &*rows.add(at) };
-        if row.kind == kind
-            && row.major == major
-            && (row.minor == ANY || row.minor == minor)
-            && wanted & !row.access == 0
-        {
-            return 1;
-        }
-        at += 1;
+    let one = Device { kind, major, minor };
+    let every = Device { minor: ANY, ..one };
+    if granted(&one, wanted) || granted(&every, wanted) {
+        return 1;
     }
     refuse(DEVICE)
 }
@@ -131,44 +133,30 @@ pub extern "C" fn socket(context: &Socket) -> i32 {
 
 /// Is the service served at this port?
 #[inline(always)]
-fn serves(rules: *const Rules, protocol: u32, port: u16) -> bool {
-    // SAFETY: only an address is made, in the value.
-    let rows: *const Ports = unsafe { addr_of!((*rules).ports) }.cast();
-    let mut at = 0;
-    while at < PORTS {
-        // SAFETY: `at` is below the number of rows.
-        let row = unsafe { &*rows.add(at) };
-        if row.protocol == protocol && row.first <= port && port <= row.last {
-            return true;
-        }
-        at += 1;
-    }
-    false
+fn serves(protocol: u32, port: u16) -> bool {
+    let port = u32::from(port);
+    let one = Port { protocol, port };
+    let every = Port {
+        protocol,
+        port: EVERY,
+    };
+    SERVED.get(&one).is_some() || SERVED.get(&every).is_some()
 }
 
 /// May this socket connect or send to this address?
 #[inline(always)]
 fn reach(context: &Address, address: u32) -> i32 {
-    let Some(rules) = rules() else { return 0 };
-    let port = u16::from_be(context.user_port as u16);
-    // SAFETY: only an address is made, in the value.
-    let rows: *const Target = unsafe { addr_of!((*rules).targets) }.cast();
-    // SAFETY: it is a field of the value.
-    let mut verdict = unsafe { (*rules).otherwise };
-    let mut at = 0;
-    while at < TARGETS {
-        // SAFETY: `at` is below the number of rows.
-        let row = unsafe { &*rows.add(at) };
-        if row.verdict != UNUSED
-            && address & row.mask == row.address
-            && row.first <= port
-            && port <= row.last
-        {
-            verdict = row.verdict;
-            break;
-        }
-        at += 1;
-    }
+    let target = Target {
+        prefix: WHOLE,
+        address,
+        port: context.user_port as u16,
+        unused: 0,
+    };
+    let verdict = match REACHED.get(&target) {
+        // SAFETY: nobody writes the value after the start.
+        Some(verdict) => unsafe { *verdict.as_ptr() },
+        None => TARGET,
+    };
     if verdict == ALLOW {
         return 1;
     }
@@ -177,25 +165,23 @@ fn reach(context: &Address, address: u32) -> i32 {
         let socket = context.socket as usize as *const Socket;
         // SAFETY: the kernel gives the socket's address, never a null one.
         let own = unsafe { (*socket).src_port } as u16;
-        if serves(rules, UDP, own) {
+        if serves(UDP, own) {
             return 1;
         }
     }
-    refuse(verdict.wrapping_sub(REFUSE))
+    refuse(verdict)
 }
 
 /// May this socket be at this port?
 #[inline(always)]
 fn take(context: &Address, address: u32) -> i32 {
-    let Some(rules) = rules() else { return 0 };
     let port = u16::from_be(context.user_port as u16);
-    // SAFETY: it is a field of the value.
-    let ephemeral = unsafe { (*rules).ephemeral };
+    let [first, last] = EPHEMERAL;
     // Loopback is the service's own: nobody else is there.
     if port == 0
         || address & LOOPBACK_MASK == LOOPBACK_NET
-        || (ephemeral[0] <= port && port <= ephemeral[1])
-        || serves(rules, context.protocol, port)
+        || (first <= port && port <= last)
+        || serves(context.protocol, port)
     {
         return 1;
     }

@@ -29,6 +29,11 @@ pub const HASH: u32 = 1;
 pub const ARRAY: u32 = 2;
 /// `BPF_MAP_TYPE_PERCPU_ARRAY`
 pub const PERCPU_ARRAY: u32 = 6;
+/// `BPF_MAP_TYPE_LPM_TRIE`: the longest prefix holds; only with [`NO_PREALLOC`]. The key begins with the
+/// number of its bits.
+pub const LPM_TRIE: u32 = 11;
+/// `BPF_F_NO_PREALLOC`
+pub const NO_PREALLOC: u32 = 1;
 
 impl<K, V> Map<K, V> {
     /// A map of this kind.
@@ -43,6 +48,11 @@ impl<K, V> Map<K, V> {
             pinning: 0,
             types: PhantomData,
         }
+    }
+
+    /// The same with `BPF_F_*` of the map.
+    pub const fn with_flags(self, flags: u32) -> Map<K, V> {
+        Map { flags, ..self }
     }
 
     /// The value at `key`. It lives through the program's run; others may write it meanwhile.

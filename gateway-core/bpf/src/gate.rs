@@ -1,7 +1,7 @@
 //! The gates of a service: its rules in, attached programs out.
 //!
 //! The programs are `sandbox/bpf/gate.rs`, their object is committed beside it. Each service has its own
-//! instance with its own two maps, which live as long as its cgroup: they outlive the manager, a new
+//! instance with its own maps, which live as long as its cgroup: they outlive the manager, a new
 //! manager finds them by the cgroup alone, and nothing has to be removed but the cgroup. Invariants: the
 //! rules are written before the first program is attached; a gate that can not be attached is an error
 //! with its name. What this module refuses to do: decide what a service may (`hearth_model::gate` does).
@@ -10,7 +10,9 @@ use crate::error::{KernelError, LoadError};
 use crate::map::{Map, Maps, When};
 use crate::object::Object;
 use crate::program::{Hook, Kind, Program};
-use hearth_model::gate::{DeviceKind, EPHEMERAL, Gate, Refusal, Verdict};
+use hearth_model::gate::{
+    DeviceKind, DeviceRule, EPHEMERAL, Gate, Refusal, Served, Target, Verdict,
+};
 use hearth_model::gateway::mask;
 use hearth_model::protocol::Transport;
 use std::fmt;
@@ -38,18 +40,15 @@ const GATES: [(Hook, &str); 8] = [
     (Hook::Send6, "reach6"),
 ];
 
-/// The only key of the map with the rules.
-const ONLY: [u8; 4] = [0; 4];
-
 /// Why a service's gates do not stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GateError {
-    /// A list of rules is longer than the programs read.
-    TooMany {
+    /// A map of the rules can not be filled.
+    Rules {
         /// Which.
-        list: &'static str,
-        /// How many fit.
-        max: usize,
+        map: &'static str,
+        /// Why.
+        error: KernelError,
     },
     /// The object or its maps can not be had.
     Object(LoadError),
@@ -65,8 +64,8 @@ pub enum GateError {
 impl fmt::Display for GateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            GateError::TooMany { list, max } => {
-                write!(f, "the gates hold {max} {list}, and these are more")
+            GateError::Rules { map, error } => {
+                write!(f, "the gates' rules do not fit into {map}: {error}")
             }
             GateError::Object(error) => write!(f, "the gates can not be made: {error}"),
             GateError::Gate { name, error } => {
@@ -105,15 +104,10 @@ impl Refusals {
 /// # Errors
 /// [`GateError`]; a gate that was attached before the one that failed stays until the cgroup goes.
 pub fn attach(cgroup: BorrowedFd<'_>, gate: &Gate) -> Result<(), GateError> {
-    let rules = encode(gate)?;
     let failed = |error: LoadError| GateError::Object(error);
     let object = Object::parse(OBJECT).map_err(|e| failed(e.into()))?;
     let maps = Maps::create(&object, Vec::new()).map_err(|e| failed(e.into()))?;
-    let table = maps.get("RULES");
-    let table = table.ok_or_else(|| failed(LoadError::Missing("RULES".to_owned())))?;
-    table
-        .update(&ONLY, &rules, When::Any)
-        .map_err(|e| failed(e.into()))?;
+    write(&maps, gate)?;
     // All are loaded before the first is attached: one that is refused leaves nothing half.
     let load = |(hook, function): (Hook, &str)| {
         let program = Program::load_function(Kind::Cgroup(hook), &object, function, &maps);
@@ -165,72 +159,79 @@ fn read(map: &Map) -> Result<Refusals, KernelError> {
     Ok(refusals)
 }
 
-/// The rules as bytes of `abi::Rules`.
-fn encode(gate: &Gate) -> Result<Vec<u8>, GateError> {
-    let devices = gate.devices.iter().map(|rule| {
-        let kind = match rule.kind {
-            DeviceKind::Block => 1u32,
-            DeviceKind::Character => 2,
-        };
-        // Read and write, and never mknod.
-        let words = [kind, rule.major, rule.minor.unwrap_or(abi::ANY), 2 | 4];
-        words.map(u32::to_ne_bytes).concat()
-    });
-    let targets = gate.targets.iter().map(|target| {
-        let mask = mask(target.prefix);
-        let address = (u32::from(target.address) & mask).to_be_bytes();
-        let (first, last) = (target.ports.start(), target.ports.end());
-        [
-            address.as_slice(),
-            &mask.to_be_bytes(),
-            &first.to_ne_bytes(),
-            &last.to_ne_bytes(),
-            &verdict(target.verdict).to_ne_bytes(),
-        ]
-        .concat()
-    });
-    let ports = gate.served.iter().map(|served| {
-        let protocol: u32 = match served.transport {
-            Transport::Tcp => 6,
-            Transport::Udp => 17,
-        };
-        let port = served.port.to_ne_bytes();
-        [protocol.to_ne_bytes().as_slice(), &port, &port].concat()
-    });
-    let rules = [
-        table::<{ size_of::<abi::Device>() }>("devices", abi::DEVICES, devices)?,
-        table::<{ size_of::<abi::Target>() }>("targets", abi::TARGETS, targets)?,
-        table::<{ size_of::<abi::Ports>() }>("ports", abi::PORTS, ports)?,
-        EPHEMERAL.start().to_ne_bytes().to_vec(),
-        EPHEMERAL.end().to_ne_bytes().to_vec(),
-        verdict(gate.otherwise).to_ne_bytes().to_vec(),
-    ];
-    Ok(rules.concat())
+/// A key of a map and its value.
+type Entry = (Vec<u8>, u32);
+
+/// Writes the rules into the maps.
+fn write(maps: &Maps, gate: &Gate) -> Result<(), GateError> {
+    fill(maps, "GRANTED", gate.devices.iter().map(device))?;
+    fill(maps, "REACHED", gate.targets.iter().map(target))?;
+    fill(maps, "SERVED", gate.served.iter().map(served))
 }
 
-fn verdict(verdict: Verdict) -> u32 {
-    match verdict {
+fn fill(
+    maps: &Maps,
+    name: &'static str,
+    entries: impl Iterator<Item = Entry>,
+) -> Result<(), GateError> {
+    let missing = || GateError::Object(LoadError::Missing(name.to_owned()));
+    let map = maps.get(name).ok_or_else(missing)?;
+    for (key, value) in entries {
+        match map.update(&key, &value.to_ne_bytes(), When::New) {
+            // Of two rules for the same, the first holds.
+            Ok(()) => {}
+            Err(e) if e.errno() == libc::EEXIST => {}
+            Err(error) => return Err(GateError::Rules { map: name, error }),
+        }
+    }
+    Ok(())
+}
+
+/// `abi::Device`
+fn device(rule: &DeviceRule) -> Entry {
+    let kind: u32 = match rule.kind {
+        DeviceKind::Block => 1,
+        DeviceKind::Character => 2,
+    };
+    let words = [kind, rule.major, rule.minor.unwrap_or(abi::ANY)];
+    // Read and write, and never mknod.
+    (words.map(u32::to_ne_bytes).concat(), 2 | 4)
+}
+
+/// `abi::Target`
+fn target(rule: &Target) -> Entry {
+    let address = u32::from(rule.address) & mask(rule.prefix);
+    let bits = rule.bits();
+    let port = if bits == abi::WHOLE {
+        rule.port.unwrap_or(0)
+    } else {
+        0
+    };
+    let mut key = bits.to_ne_bytes().to_vec();
+    key.extend(address.to_be_bytes());
+    key.extend(port.to_be_bytes());
+    key.extend([0; 2]);
+    let verdict = match rule.verdict {
         Verdict::Allow => abi::ALLOW,
-        Verdict::Refuse(refusal) => abi::REFUSE + refusal as u32,
-    }
+        Verdict::Refuse(refusal) => refusal as u32,
+    };
+    (key, verdict)
 }
 
-/// `max` rows of `SIZE` bytes, the unused ones zero.
-fn table<const SIZE: usize>(
-    list: &'static str,
-    max: usize,
-    rows: impl Iterator<Item = Vec<u8>>,
-) -> Result<Vec<u8>, GateError> {
-    let mut bytes: Vec<u8> = rows.flatten().collect();
-    if bytes.len() > max * SIZE {
-        return Err(GateError::TooMany { list, max });
-    }
-    bytes.resize(max * SIZE, 0);
-    Ok(bytes)
+/// `abi::Port`
+fn served(rule: &Served) -> Entry {
+    let protocol: u32 = match rule.transport {
+        Transport::Tcp => 6,
+        Transport::Udp => 17,
+    };
+    let words = [protocol, u32::from(rule.port)];
+    (words.map(u32::to_ne_bytes).concat(), 1)
 }
 
 const _: () = {
     assert!(Refusal::Device as u32 == abi::DEVICE && Refusal::Protocol as u32 == abi::PROTOCOL);
     assert!(Refusal::Port as u32 == abi::PORT && Refusal::Ipv6 as u32 == abi::IPV6);
     assert!(Refusal::NoNetwork as u32 == abi::TARGET);
+    let [first, last] = abi::EPHEMERAL;
+    assert!(first == *EPHEMERAL.start() && last == *EPHEMERAL.end());
 };

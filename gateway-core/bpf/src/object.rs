@@ -395,27 +395,5 @@ fn constants(function: &str, code: &[Instruction]) -> Result<BTreeMap<usize, u64
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::map::{Map, Maps};
-    use crate::program::{Hook, Kind, Program};
-
-    const GATE: &[u8] = include_bytes!("../../../sandbox/bpf/gate.o");
-
-    #[test]
-    fn a_built_object_is_read_and_the_kernel_compiles_it() {
-        // given what scripts/bpf built
-        let object = Object::parse(GATE).unwrap();
-        assert_eq!(object.license(), c"MIT");
-        assert_eq!(object.functions().len(), 6);
-        // when it is loaded (needs root)
-        let maps = Maps::create(&object, Vec::new()).unwrap();
-        let kind = Kind::Cgroup(Hook::Device);
-        let program = Program::load_function(kind, &object, "device", &maps).unwrap();
-        // then it is machine code and knows its maps
-        assert!(program.info().unwrap().machine_bytes > 0);
-        for spec in object.maps() {
-            assert!(Map::of(&program, spec.clone()).is_ok(), "{}", spec.name);
-        }
-    }
-}
+#[path = "object_tests.rs"]
+mod tests;

@@ -109,17 +109,34 @@ pub struct DeviceUse {
     pub write: bool,
 }
 
-/// Addresses and ports, and the verdict on them. The first that holds decides.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A network, a host or a port of a host, and the verdict on it. The narrowest that holds decides; of two
+/// for the same, the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target {
     /// An address of the network.
     pub address: Ipv4Addr,
     /// Its prefix length, 0 to 32 bits.
     pub prefix: u8,
-    /// Ports.
-    pub ports: RangeInclusive<u16>,
+    /// The one port of the host; only looked at where the prefix is 32.
+    pub port: Option<u16>,
     /// What follows.
     pub verdict: Verdict,
+}
+
+impl Target {
+    /// Bits of address and port that must agree.
+    #[must_use]
+    pub fn bits(&self) -> u32 {
+        match (self.prefix, self.port) {
+            (32.., Some(_)) => 48,
+            (prefix, _) => u32::from(prefix.min(32)),
+        }
+    }
+
+    fn holds(&self, to: Ipv4Addr, port: u16) -> bool {
+        let port_too = self.bits() == 48;
+        same_net(self.address, to, self.prefix) && (!port_too || self.port == Some(port))
+    }
 }
 
 /// A port at which the service is served.
@@ -127,7 +144,7 @@ pub struct Target {
 pub struct Served {
     /// Protocol.
     pub transport: Transport,
-    /// Its own port.
+    /// Its own port; 0 stands for every one.
     pub port: u16,
 }
 
@@ -136,11 +153,9 @@ pub struct Served {
 pub struct Gate {
     /// Devices that it may open.
     pub devices: Vec<DeviceRule>,
-    /// Where it may connect or send to.
+    /// Where it may connect or send to. Where none holds, that is [`Refusal::NoNetwork`].
     pub targets: Vec<Target>,
-    /// Where no target holds.
-    pub otherwise: Verdict,
-    /// Ports that it may bind at every address.
+    /// Ports that it may bind at every address; a port of 0 is every one.
     pub served: Vec<Served>,
 }
 
@@ -178,7 +193,6 @@ impl Gate {
         Gate {
             devices: devices.collect(),
             targets: own_loopback().to_vec(),
-            otherwise: Verdict::Refuse(Refusal::NoNetwork),
             served: manifest.served(),
         }
     }
@@ -190,7 +204,7 @@ impl Gate {
         self.targets.extend([
             host(own, Verdict::Allow),
             Target {
-                ports: DNS..=DNS,
+                port: Some(DNS),
                 ..host(lan.resolver, Verdict::Allow)
             },
             // The resolver is a service, whose other ports are not everybody's.
@@ -199,15 +213,15 @@ impl Gate {
             host(gateway.service_router(), refuse(Refusal::Gateway)),
             net(services.subnet, services.prefix, refuse(Refusal::Service)),
         ]);
-        self.otherwise = match manifest.network() {
-            Network::None => refuse(Refusal::NoNetwork),
-            Network::Lan => {
-                self.targets
-                    .push(net(lan.address, lan.prefix, Verdict::Allow));
-                refuse(Refusal::Outside)
-            }
-            Network::Wan => Verdict::Allow,
-        };
+        let others = |verdict| net(Ipv4Addr::UNSPECIFIED, 0, verdict);
+        match manifest.network() {
+            Network::None => {}
+            Network::Lan => self.targets.extend([
+                net(lan.address, lan.prefix, Verdict::Allow),
+                others(refuse(Refusal::Outside)),
+            ]),
+            Network::Wan => self.targets.push(others(Verdict::Allow)),
+        }
         self
     }
 
@@ -230,11 +244,10 @@ impl Gate {
         let Some(to) = inner(to) else {
             return Verdict::Refuse(Refusal::Ipv6);
         };
-        let holds = |target: &&Target| {
-            same_net(target.address, to, target.prefix) && target.ports.contains(&port)
-        };
-        let verdict = self.targets.iter().find(holds);
-        let verdict = verdict.map_or(self.otherwise, |target| target.verdict);
+        let holding = self.targets.iter().filter(|target| target.holds(to, port));
+        // `max_by_key` keeps the last of equals, so the list is gone through from its end.
+        let narrowest = holding.rev().max_by_key(|target| target.bits());
+        let verdict = narrowest.map_or(Verdict::Refuse(Refusal::NoNetwork), |it| it.verdict);
         // Whoever asked a served port is answered, wherever it is. TCP has no such case: its answers
         // are no connections.
         let answer = transport == Transport::Udp && self.serves(Transport::Udp, from);
@@ -259,7 +272,10 @@ impl Gate {
     }
 
     fn serves(&self, transport: Transport, port: u16) -> bool {
-        self.served.contains(&Served { transport, port })
+        let ours = |served: &Served| {
+            served.transport == transport && (served.port == port || served.port == 0)
+        };
+        self.served.iter().any(ours)
     }
 }
 
@@ -267,7 +283,7 @@ fn net(address: Ipv4Addr, prefix: u8, verdict: Verdict) -> Target {
     Target {
         address,
         prefix,
-        ports: 0..=u16::MAX,
+        port: None,
         verdict,
     }
 }
