@@ -67,7 +67,7 @@ const NEVER: [&str; 6] = [
     "see or change your files, the gateway's files, or those of another service",
     "see, stop or look into any program but its own",
     "read or change what others send over the network",
-    "become the gateway's administrator, or change its settings, clock or software",
+    "become the gateway's administrator, or change its settings, time or software",
     "use a device of the gateway that is not listed above",
     "use more memory, processes or storage than is listed above",
 ];
