@@ -1,6 +1,6 @@
 //! What is counted, derived from enums: a new reason has its counter without another line.
 //!
-//! Invariant: received = forwarded + local + answered + dropped, each over all reasons
+//! Invariant: received = forwarded + local + answered + dropped + held, each over all reasons
 //! ([`Counters::balanced`]); a packet that left without a verdict would break it.
 
 use hearth_model::protocol::Zone;
@@ -33,8 +33,10 @@ counted! {
         IpChecksum => "ip_checksum_packets",
         /// A source route is asked for (RFC 7126: never follow one).
         SourceRoute => "ip_source_route_packets",
-        /// A TCP, UDP or ICMP header that is cut or contradicts itself, or port 0.
+        /// A TCP, UDP or ICMP header that is cut or contradicts itself.
         MalformedTransport => "transport_malformed_packets",
+        /// A TCP or UDP port 0, which is nobody's.
+        PortZero => "port_zero_packets",
         /// An ICMP error or a DHCP answer with a wrong checksum.
         TransportChecksum => "transport_checksum_packets",
         /// Neither TCP, UDP nor ICMP.
@@ -43,8 +45,14 @@ counted! {
         IcmpType => "icmp_unsupported_packets",
         /// An ICMP error about no flow that we carry.
         IcmpUnrelated => "icmp_unrelated_packets",
-        /// A source that can not be on that side, or no host at all.
+        /// A source that is no host: network 0, loopback, class E.
         Source => "source_invalid_packets",
+        /// A source that is not on that side (RFC 3704: strict reverse path).
+        ReversePath => "reverse_path_packets",
+        /// A source that is the gateway itself, or the destination too.
+        LandAttack => "land_attack_packets",
+        /// A broadcast or multicast address as the source.
+        SourceBroadcast => "source_broadcast_packets",
         /// A destination that is no host: network 0, loopback, class E.
         Destination => "destination_invalid_packets",
         /// A broadcast, which no router passes on (the home's DHCP is served in the bridge).
@@ -71,8 +79,10 @@ counted! {
         ServiceToGateway => "service_to_gateway_packets",
         /// A TCP reset without a flow.
         TcpNoFlow => "tcp_no_flow_packets",
-        /// A later fragment whose first fragment was not seen (yet).
+        /// A later fragment whose first fragment did not come in time.
         FragmentUnknown => "fragment_unknown_packets",
+        /// A later fragment before its first one, and no room to keep it until that comes.
+        FragmentNoRoom => "fragment_no_room_packets",
         /// A first fragment too small for its transport header, or one that overlaps it (RFC 1858).
         FragmentTiny => "fragment_tiny_packets",
         /// All flows are in use.
@@ -104,6 +114,8 @@ pub struct Counters {
     pub local: u64,
     /// Of those forwarded, what passed by the fast path: packets, and their bytes.
     pub carried: (u64, u64),
+    /// Fragments that wait for their first one now.
+    pub held: u64,
     answered: [u64; REASONS],
     dropped: [u64; REASONS],
 }
@@ -115,6 +127,7 @@ impl Default for Counters {
             forwarded: 0,
             local: 0,
             carried: (0, 0),
+            held: 0,
             answered: [0; REASONS],
             dropped: [0; REASONS],
         }
@@ -187,6 +200,7 @@ impl Counters {
     #[must_use]
     pub fn balanced(&self) -> bool {
         let passed = self.forwarded.wrapping_add(self.local);
+        let passed = passed.wrapping_add(self.held);
         self.received_all() == passed.wrapping_add(self.refused_all())
     }
 }

@@ -1,7 +1,7 @@
 //! Every capacity, timeout and size of this crate, with its unit, reason and source.
 //!
 //! Memory of a full table: sessions 32,768 x 128 B, mappings and peers 32,768 x 20 B each, their
-//! indexes 1 MiB, external ports 384 KiB: about 5.2 MiB, all of it allocated once.
+//! indexes 1 MiB, external ports 384 KiB, fragments 1.5 MiB: about 6.7 MiB, all of it allocated once.
 
 /// Flows that can be tracked at once. A busy home has hundreds; a torrent client opens thousands.
 pub const SESSIONS_MAX: usize = 32_768;
@@ -13,7 +13,8 @@ pub const HOST_SHARE: u32 = 4_096;
 /// Home hosts and services that can hold flows at once.
 pub const HOSTS_MAX: usize = 1_024;
 
-/// First external port that a mapping may get: those below are the well-known ones.
+/// First external port that is no well-known one: those below are for mappings of such ports alone
+/// (RFC 4787 REQ-3a).
 pub const EXTERNAL_PORT_FIRST: u16 = 1_024;
 
 /// Last external port that a mapping may get; the gateway's own start after it.
@@ -83,6 +84,16 @@ pub const BEAT_MS: u64 = 10_000;
 /// Steps of the timer wheel in which all carried flows are looked at. Shorter than the shortest timer
 /// ([`UDP_DNS_TIMEOUT_MS`]), so that a permission which a carried flow keeps alive does not lapse.
 pub const SWEEP_STEPS: usize = 10;
+
+/// Fragments that a group keeps for first ones which have not come yet. A datagram of 24 KB in reversed
+/// order fits; larger ones come in order, or are lost as a whole.
+pub const FRAGMENT_GROUP_HELD: usize = 16;
+
+/// How long such a fragment is kept, ms: packets that overtake each other do so within milliseconds.
+pub const FRAGMENT_HELD_MS: u64 = 2_000;
+
+/// Longest one that is kept, bytes: one Ethernet frame's.
+pub const FRAGMENT_HELD_MAX: usize = 1_500;
 
 /// Step of the timer wheel, ms: a flow ends at most this late.
 pub const WHEEL_STEP_MS: u64 = 1_000;

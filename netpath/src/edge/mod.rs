@@ -99,6 +99,7 @@ impl Gateway {
             lan_mtu: ports::mtu(&config.lan.interface),
             wan_mtu: ports::mtu(&config.wan.interface),
             services_mtu: limits::MTU_ETHERNET,
+            choices: config.nat,
             secret: sys::random().map_err(on("getrandom"))?,
         };
         let mut carrier = fast::open(&mut tuns, &nat_config, now);
@@ -305,9 +306,14 @@ impl Gateway {
                     self.on_dhcp(range, now);
                     continue;
                 }
-                Verdict::Drop(_) => continue,
+                Verdict::Held | Verdict::Drop(_) => continue,
             };
-            if let Err(e) = sys::write(tun.as_fd(), out) {
+            let mut lost = sys::write(tun.as_fd(), out).err();
+            // Fragments that were faster than their first one.
+            while let Some(out) = self.nat.released(&mut self.packet, now) {
+                lost = sys::write(tun.as_fd(), out).err().or(lost);
+            }
+            if let Some(e) = lost {
                 let lost = format_args!("packets: one from {zone:?} was lost: {e}");
                 self.faults.packets.tell(now, lost);
             }

@@ -8,15 +8,13 @@
 use super::mappings::Inside;
 use super::plan::{Opening, Plan, SourceRule};
 use super::sessions::{Session, Side, Tuple};
-use super::shares::PeerKey;
 use super::table::Row;
 use super::tcp::TcpState;
-use super::translate::udp_timeout_ms;
+use super::timers::Timers;
 use super::{Nat, places::Place};
 use crate::limits::{CARRY_AFTER, SESSIONS_MAX, SWEEP_STEPS, UDP_UNANSWERED_TIMEOUT_MS};
 use crate::wire::ipv4::Part;
 use crate::wire::transport::{Kind, Protocol, TcpFlags};
-use core::net::Ipv4Addr;
 use hearth_model::Tick;
 use hearth_model::protocol::Zone;
 
@@ -212,7 +210,7 @@ impl<C: Carrier> Nat<C> {
             return;
         };
         let before = session.carried.replace(passed).unwrap_or(passed);
-        let (session, peer) = (*session, session.peer);
+        let session = *session;
         let sides = [Side::Initiator, Side::Responder];
         let mut deadline = session.deadline;
         for ((side, traffic), before) in sides.into_iter().zip(passed).zip(before) {
@@ -224,16 +222,13 @@ impl<C: Carrier> Nat<C> {
             // A clock that is read later can not be earlier; torn, it could seem so.
             let last = traffic.last.min(now);
             if packets > 0
-                && let Some(timeout) = session.carried_timeout_ms(side)
+                && let Some(timeout) = session.carried_timeout_ms(side, &self.timers)
             {
                 deadline = deadline.max(last.after_ms(timeout));
             }
         }
         if deadline > session.deadline {
-            self.sessions.set_deadline(row, deadline);
-            if let Some(peer) = peer {
-                self.peers.extend(peer, deadline);
-            }
+            self.prolong(row, deadline);
         }
     }
 
@@ -272,7 +267,9 @@ impl<C: Carrier> Nat<C> {
     fn plan_again(&self, pair: &Pair, now: Tick) -> Option<Plan> {
         let tuple = &pair.initiator;
         let place: Place = self.places.place(tuple.destination).ok()?;
-        self.places.check_source(tuple.zone, tuple.source).ok()?;
+        self.places
+            .check_source(tuple.zone, tuple.source, tuple.destination)
+            .ok()?;
         let kind = match tuple.protocol {
             Protocol::Tcp => Kind::Tcp(TcpFlags::new(0x10)),
             Protocol::Udp => Kind::Udp,
@@ -299,31 +296,26 @@ impl<C: Carrier> Nat<C> {
                 return None;
             };
             session.mapping = Some(mapping);
-            if (inside.protocol, plan.egress) == (Protocol::Udp, Zone::Wan) {
-                let remote: Ipv4Addr = plan.destination;
-                session.peer = self.peers.acquire(PeerKey { mapping, remote }).ok();
-            }
+            session.peer = self.permit(&session);
         }
         if pair.initiator.protocol == Protocol::Tcp {
             session.tcp = TcpState::open();
         }
         let sides = [Side::Initiator, Side::Responder];
         let ends = sides.into_iter().zip(passed).filter_map(|(side, traffic)| {
-            let timeout = session.carried_timeout_ms(side)?;
+            let timeout = session.carried_timeout_ms(side, &self.timers)?;
             Some(traffic.last.min(now).after_ms(timeout))
         });
         session.deadline = ends.max().unwrap_or(now);
         session.carried = Some(passed);
-        let (peer, deadline) = (session.peer, session.deadline);
+        let deadline = session.deadline;
         if deadline <= now {
             self.let_go(&session);
             return None;
         }
-        self.add(session, now).ok()?;
+        let row = self.add(session, now).ok()?;
         self.carried += 1;
-        if let Some(peer) = peer {
-            self.peers.extend(peer, deadline);
-        }
+        self.prolong(row, deadline);
         Some(())
     }
 }
@@ -340,10 +332,10 @@ impl Session {
 
     /// By how much a plain packet of an end prolongs the flow, ms: the rule of
     /// [`super::translate`]'s refresh, without what a flow that is carried can not be.
-    fn carried_timeout_ms(&self, side: Side) -> Option<u64> {
+    fn carried_timeout_ms(&self, side: Side, timers: &Timers) -> Option<u64> {
         match self.initiator.protocol {
-            Protocol::Tcp => Some(self.tcp.timeout_ms()),
-            Protocol::Udp if self.arrives_from(side) != Zone::Wan => Some(udp_timeout_ms(self)),
+            Protocol::Tcp => Some(timers.tcp(self.tcp)),
+            Protocol::Udp if self.arrives_from(side) != Zone::Wan => Some(timers.udp(self)),
             Protocol::Udp => self.mapping.is_none().then_some(UDP_UNANSWERED_TIMEOUT_MS),
             Protocol::Icmp => None,
         }

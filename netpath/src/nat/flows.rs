@@ -8,10 +8,12 @@ use super::refuse::Refusal;
 use super::sessions::{InsertError, Session, Side, Tuple};
 use super::shares::{PeerKey, ShareError};
 use super::table::{Full, Row};
+use super::tcp::TcpState;
 use crate::counters::DropReason;
 use crate::wire::icmp;
-use crate::wire::transport::{Kind, Ports, Protocol};
+use crate::wire::transport::{Kind, Ports};
 use hearth_model::Tick;
+use hearth_model::gateway::Filtering;
 use hearth_model::protocol::Zone;
 
 impl<C: Carrier> Nat<C> {
@@ -30,15 +32,46 @@ impl<C: Carrier> Nat<C> {
     }
 
     /// Whether a packet begins another TCP connection in the place of one that has ended. Through a
-    /// mapping only the inside can.
-    pub(super) fn begins_anew(&self, (row, side): (Row, Side), kind: Kind) -> bool {
+    /// mapping only the inside can, and whom the filter lets in: that one goes on in the same row, which
+    /// may be all that keeps the mapping.
+    pub(super) fn begins_anew(&mut self, (row, side): (Row, Side), kind: Kind, now: Tick) -> bool {
         let Kind::Tcp(flags) = kind else {
             return false;
         };
-        self.sessions.get(row).is_some_and(|session| {
-            let may = side == Side::Initiator || session.mapping.is_none();
-            may && session.tcp.begins_anew(flags)
-        })
+        let Some(session) = self.sessions.get(row) else {
+            return false;
+        };
+        if !session.tcp.begins_anew(flags) {
+            return false;
+        }
+        let Some(mapping) = session.mapping.filter(|_| side == Side::Responder) else {
+            return true;
+        };
+        let (protocol, remote) = (session.responder.protocol, session.responder.source);
+        if self.permitted(protocol, mapping, remote, now).is_some() {
+            self.revive(row, TcpState::default());
+        }
+        false
+    }
+
+    /// A finished flow is none any more: it counts in its host's share again, if there is room.
+    pub(super) fn revive(&mut self, row: Row, state: TcpState) {
+        let Some(session) = self.sessions.get(row) else {
+            return;
+        };
+        if session.host.is_none() {
+            let inside = match session.initiator.zone {
+                Zone::Wan => session.responder.source,
+                Zone::Lan | Zone::Service => session.initiator.source,
+            };
+            let Ok(host) = self.hosts.acquire(inside) else {
+                return;
+            };
+            self.sessions.unfinish(row, host);
+        }
+        if let Some(session) = self.sessions.get_mut(row) {
+            session.tcp = state;
+        }
     }
 
     /// Opens a planned flow: host share, mapping, permission and row, or none of them.
@@ -81,13 +114,19 @@ impl<C: Carrier> Nat<C> {
         };
         let mut session = Session::new(*tuple, responder, host);
         session.mapping = mapping;
-        if let Some(mapping) = mapping
-            && (tuple.protocol, plan.egress) == (Protocol::Udp, Zone::Wan)
-        {
-            let remote = plan.destination;
-            session.peer = self.peers.acquire(PeerKey { mapping, remote }).ok();
-        }
+        session.peer = self.permit(&session);
         self.add(session, now)
+    }
+
+    /// The permission that a flow through a mapping gives to whom it talks to, where the filter asks for
+    /// one.
+    pub(super) fn permit(&mut self, session: &Session) -> Option<Row> {
+        let (mapping, responder) = (session.mapping?, session.responder);
+        let asks = self.filtering(responder.protocol) == Filtering::AddressDependent;
+        let remote = responder.source;
+        (asks && responder.zone == Zone::Wan)
+            .then(|| self.peers.acquire(PeerKey { mapping, remote }).ok())
+            .flatten()
     }
 
     /// Adds the flow of a packet that a mapping's filter lets in: as if the inside had opened it,
@@ -96,7 +135,7 @@ impl<C: Carrier> Nat<C> {
         &mut self,
         tuple: &Tuple,
         mapping: Row,
-        peer: Row,
+        peer: Option<Row>,
         until: Tick,
         now: Tick,
     ) -> Result<Row, Refusal> {
@@ -127,9 +166,11 @@ impl<C: Carrier> Nat<C> {
         let mut session = Session::new(initiator, *tuple, host);
         session.deadline = until;
         session.mapping = Some(mapping);
-        session.peer = Some(peer);
+        session.peer = peer;
         self.mappings.share(mapping);
-        self.peers.share(peer);
+        if let Some(peer) = peer {
+            self.peers.share(peer);
+        }
         self.add(session, now).map_err(Refusal::silent)
     }
 

@@ -1,13 +1,20 @@
-//! Which flow the later fragments of a datagram follow: only the first one has ports.
+//! Which flow the later fragments of a datagram follow: only the first one has ports. Those that come
+//! before it are kept for it, shortly and in bounds (RFC 4787 REQ-14).
 //!
 //! A record is a hint, not a mapping: it can be displaced, but only by a newer datagram of the
-//! same group, and a source's datagrams are all in one group.
+//! same group, and a source's datagrams are all in one group. What is kept is never displaced: where a
+//! group has no room, the newcomer goes.
 
 use super::hash::Hasher;
 use super::sessions::Side;
-use super::table::Row;
-use crate::limits::{FRAGMENT_GROUP_SIZE, FRAGMENT_GROUPS, FRAGMENT_TIMEOUT_MS};
+use super::table::{Full, Row};
+use crate::limits::{
+    FRAGMENT_GROUP_HELD, FRAGMENT_GROUP_SIZE, FRAGMENT_GROUPS, FRAGMENT_HELD_MAX, FRAGMENT_HELD_MS,
+    FRAGMENT_TIMEOUT_MS,
+};
+use crate::wire::ipv4::Ipv4;
 use core::net::Ipv4Addr;
+use core::ops::Range;
 use hearth_model::Tick;
 use hearth_model::protocol::Zone;
 
@@ -37,6 +44,8 @@ pub enum Followed {
         serial: u32,
         /// From which end.
         side: Side,
+        /// The identification that the datagram leaves with.
+        identification: u16,
     },
     /// For the gateway itself.
     Local,
@@ -56,10 +65,23 @@ struct Group {
     oldest: usize,
 }
 
+/// A fragment that waits for its datagram's first one.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    key: DatagramKey,
+    deadline: Tick,
+    length: usize,
+}
+
 /// Datagrams under way.
 #[derive(Debug)]
 pub struct Fragments {
     groups: Box<[Group]>,
+    /// [`FRAGMENT_GROUP_HELD`] places for each group, and as many pieces of memory for the packets.
+    held: Box<[Option<Held>]>,
+    packets: Box<[u8]>,
+    /// When the first of those that are held is given up; `None` while none is.
+    earliest: Option<Tick>,
     hasher: Hasher,
 }
 
@@ -73,6 +95,9 @@ impl Fragments {
         };
         Fragments {
             groups: (0..FRAGMENT_GROUPS).map(|_| empty.clone()).collect(),
+            held: vec![None; FRAGMENT_GROUPS * FRAGMENT_GROUP_HELD].into(),
+            packets: vec![0; FRAGMENT_GROUPS * FRAGMENT_GROUP_HELD * FRAGMENT_HELD_MAX].into(),
+            earliest: None,
             hasher,
         }
     }
@@ -105,6 +130,79 @@ impl Fragments {
             *place = Some(record);
             group.oldest = (group.oldest + 1) % FRAGMENT_GROUP_SIZE;
         }
+    }
+
+    /// Keeps a later fragment until its first one comes.
+    ///
+    /// # Errors
+    /// [`Full`]: its group has no room, or it is too long.
+    pub fn hold(&mut self, key: DatagramKey, packet: &Ipv4<'_>, now: Tick) -> Result<(), Full> {
+        let places = self.places(&key);
+        let mut free = places.filter(|place| self.held.get(*place).is_some_and(Option::is_none));
+        let place = free.next().ok_or(Full)?;
+        let memory = self.memory(place).ok_or(Full)?;
+        let length = packet.copy_to(memory).ok_or(Full)?;
+        let deadline = now.after_ms(FRAGMENT_HELD_MS);
+        if let Some(held) = self.held.get_mut(place) {
+            *held = Some(Held {
+                key,
+                deadline,
+                length,
+            });
+        }
+        self.earliest.get_or_insert(deadline);
+        Ok(())
+    }
+
+    /// One fragment that waits for this datagram's first one: copied to `out`, and its length.
+    pub fn take(&mut self, key: &DatagramKey, out: &mut [u8]) -> Option<usize> {
+        self.earliest?;
+        let mut places = self.places(key);
+        let place = places.find(|place| {
+            let held = self.held.get(*place).and_then(Option::as_ref);
+            held.is_some_and(|held| held.key == *key)
+        })?;
+        let length = self.held.get_mut(place)?.take()?.length;
+        self.count_down();
+        let packet = self.memory(place)?.get(..length)?;
+        out.get_mut(..length)?.copy_from_slice(packet);
+        Some(length)
+    }
+
+    /// Gives up those whose first one did not come in time, and says how many.
+    pub fn give_up(&mut self, now: Tick) -> u64 {
+        if self.earliest.is_none_or(|at| at > now) {
+            return 0;
+        }
+        let mut given_up = 0;
+        for held in &mut self.held {
+            if held.is_some_and(|held| held.deadline <= now) {
+                *held = None;
+                given_up += 1;
+            }
+        }
+        self.count_down();
+        given_up
+    }
+
+    /// When [`Fragments::give_up`] has something to do.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Tick> {
+        self.earliest
+    }
+
+    fn count_down(&mut self) {
+        self.earliest = self.held.iter().flatten().map(|held| held.deadline).min();
+    }
+
+    fn places(&self, key: &DatagramKey) -> Range<usize> {
+        let first = self.group(key) * FRAGMENT_GROUP_HELD;
+        first..first + FRAGMENT_GROUP_HELD
+    }
+
+    fn memory(&mut self, place: usize) -> Option<&mut [u8]> {
+        let start = place * FRAGMENT_HELD_MAX;
+        self.packets.get_mut(start..start + FRAGMENT_HELD_MAX)
     }
 
     /// What the first fragment of this datagram was.

@@ -3,9 +3,11 @@
 
 use super::hash::{Hasher, Random};
 use super::table::{Full, Keyed, Row, Table};
-use crate::limits::{EXTERNAL_PORT_FIRST, EXTERNAL_PORT_LAST, SESSIONS_MAX};
+use crate::limits::{DHCP_CLIENT_PORT, EXTERNAL_PORT_FIRST, EXTERNAL_PORT_LAST, SESSIONS_MAX};
 use crate::wire::transport::Protocol;
 use core::net::Ipv4Addr;
+use core::ops::Range;
+use hearth_model::Tick;
 
 /// An inside endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +40,8 @@ pub struct Mapping {
     pub external: u16,
     /// Flows that go by it; it ends with the last one.
     sessions: u32,
+    /// Until when it lets in whoever the filter says; what the inside sends prolongs it.
+    pub deadline: Tick,
 }
 
 impl Keyed for Mapping {
@@ -80,8 +84,10 @@ impl PortSpace {
         !(taken(&self.mapped) | taken(&self.reserved))
     }
 
-    /// The wanted port, else one of its parity (RFC 4787 REQ-4), else any; a random one of them.
-    fn choose(&self, wanted: u16, random: &mut Random) -> Option<u16> {
+    /// The wanted port, else one of its range and parity (RFC 4787 REQ-3a, REQ-4), else any of its
+    /// range; a random one of them. A well-known port finds another place where its range is full, and
+    /// no other port ever gets a well-known one.
+    fn choose(&self, wanted: u16, low: Range<usize>, random: &mut Random) -> Option<u16> {
         let (word, bit) = place(wanted);
         if self.free(word) & bit != 0 {
             return Some(wanted);
@@ -91,16 +97,21 @@ impl PortSpace {
         } else {
             !EVEN
         };
-        self.search(parity, random)
-            .or_else(|| self.search(!parity, random))
+        let high = low.end..WORDS;
+        let ranges = [low.contains(&word).then_some(low), Some(high)];
+        ranges.into_iter().flatten().find_map(|range| {
+            self.search(range.clone(), parity, random)
+                .or_else(|| self.search(range, !parity, random))
+        })
     }
 
-    fn search(&self, among: u32, random: &mut Random) -> Option<u16> {
-        let start = place(low16(random.draw())).0;
+    fn search(&self, among: Range<usize>, parity: u32, random: &mut Random) -> Option<u16> {
+        let length = among.len().max(1);
+        let start = among.start + usize::from(low16(random.draw())) % length;
         let turn = random.draw() % 32;
-        let words = (start..WORDS).chain(0..start);
+        let words = (start..among.end).chain(among.start..start);
         let (word, free) = words
-            .map(|word| (word, self.free(word) & among))
+            .map(|word| (word, self.free(word) & parity))
             .find(|(_, free)| *free != 0)?;
         let bit = (free.rotate_right(turn).trailing_zeros() + turn) % 32;
         u16::try_from(word * 32)
@@ -148,14 +159,24 @@ impl Mappings {
     /// No mapping.
     #[must_use]
     pub fn new(hasher: Hasher, secret: u64) -> Mappings {
-        Mappings {
+        let mut mappings = Mappings {
             // A mapping has a session at least, so there are never more of them.
             table: Table::new(SESSIONS_MAX, hasher),
-            tcp: PortSpace::new(EXTERNAL_PORT_FIRST, EXTERNAL_PORT_LAST),
-            udp: PortSpace::new(EXTERNAL_PORT_FIRST, EXTERNAL_PORT_LAST),
+            tcp: PortSpace::new(1, EXTERNAL_PORT_LAST),
+            udp: PortSpace::new(1, EXTERNAL_PORT_LAST),
             // Echo identifiers have no well-known part.
             icmp: PortSpace::new(0, u16::MAX),
             random: Random::new(!secret),
+        };
+        mappings.reserve(Protocol::Udp, DHCP_CLIENT_PORT);
+        mappings
+    }
+
+    /// Words of the well-known ports; echo identifiers are all alike.
+    fn low(protocol: Protocol) -> Range<usize> {
+        match protocol {
+            Protocol::Tcp | Protocol::Udp => 0..usize::from(EXTERNAL_PORT_FIRST / 32),
+            Protocol::Icmp => 0..0,
         }
     }
 
@@ -196,13 +217,16 @@ impl Mappings {
             return Ok((row, mapping.external));
         }
         let mut random = self.random;
-        let external = self.space(inside.protocol).choose(inside.port, &mut random);
+        let low = Mappings::low(inside.protocol);
+        let space = self.space(inside.protocol);
+        let external = space.choose(inside.port, low, &mut random);
         self.random = random;
         let external = external.ok_or(Full)?;
         let row = self.table.insert(Mapping {
             inside,
             external,
             sessions: 1,
+            deadline: Tick(0),
         })?;
         self.own(inside.protocol, external, Some(row));
         Ok((row, external))
@@ -229,9 +253,17 @@ impl Mappings {
             inside,
             external,
             sessions: 1,
+            deadline: Tick(0),
         })?;
         self.own(inside.protocol, external, Some(row));
         Ok(row)
+    }
+
+    /// Lets in whoever the filter says until `deadline`, or longer where it did already.
+    pub fn extend(&mut self, row: Row, deadline: Tick) {
+        if let Some(mapping) = self.table.get_mut(row) {
+            mapping.deadline = mapping.deadline.max(deadline);
+        }
     }
 
     /// One more flow for a mapping that is there.
@@ -270,7 +302,7 @@ impl Mappings {
 
     /// Gives a forward's port back, unless no mapping may ever have it.
     pub fn unreserve(&mut self, protocol: Protocol, port: u16) {
-        if (EXTERNAL_PORT_FIRST..=EXTERNAL_PORT_LAST).contains(&port) {
+        if port <= EXTERNAL_PORT_LAST && port != DHCP_CLIENT_PORT {
             set(&mut self.space(protocol).reserved, port, Bit::Off);
         }
     }

@@ -23,6 +23,7 @@ mod sessions;
 mod shares;
 mod table;
 mod tcp;
+mod timers;
 mod translate;
 
 #[cfg(test)]
@@ -37,6 +38,7 @@ use core::net::Ipv4Addr;
 use core::ops::Range;
 use fragments::{DatagramKey, Followed, Fragments};
 use hash::Hasher;
+use hearth_model::gateway::NatChoices;
 use hearth_model::protocol::{Forward, NetReport, NetworkPolicy, WanLease, Zone};
 use hearth_model::{ServiceId, Tick};
 use mappings::Mappings;
@@ -46,6 +48,7 @@ use refuse::{Limiter, Refusal};
 use services::Services;
 use sessions::{Sessions, Side};
 use shares::{Hosts, Peers};
+use timers::Timers;
 
 pub use carry::{Carrier, Nobody, NotAdopted, Pair, Passed, Traffic};
 pub use hash::Random;
@@ -69,6 +72,8 @@ pub struct NatConfig {
     pub wan_mtu: u16,
     /// MTU of the services' links, bytes.
     pub services_mtu: u16,
+    /// What the household has chosen.
+    pub choices: NatChoices,
     /// Keys the hash tables and the choice of ports: random, new at each start, never told.
     pub secret: u64,
 }
@@ -124,6 +129,9 @@ pub enum Verdict {
     Dhcp(Range<usize>),
     /// Write the first so many bytes of `reply` to the kernel instead of it.
     Reply(usize),
+    /// It waits for the first fragment of its datagram; after that one, [`Nat::released`] gives it
+    /// back. Write nothing.
+    Held,
     /// Forget it.
     Drop(DropReason),
 }
@@ -132,6 +140,7 @@ pub enum Verdict {
 enum Pass {
     Forward,
     Local,
+    Held,
     Dhcp(Range<usize>),
 }
 
@@ -147,6 +156,13 @@ pub struct Nat<C: Carrier = Nobody> {
     fragments: Fragments,
     limiter: Limiter,
     counters: Counters,
+    choices: NatChoices,
+    timers: Timers,
+    /// The datagram whose first fragment has passed last.
+    first_passed: Option<DatagramKey>,
+    /// Names datagrams that leave in fragments (RFC 6864): the latest name.
+    identification: u16,
+    random: Random,
     /// The WAN's latest address, which the mappings belong to.
     mapped_to: Option<Ipv4Addr>,
     carrier: C,
@@ -170,6 +186,9 @@ impl<C: Carrier> Nat<C> {
     #[must_use]
     pub fn with_carrier(config: NatConfig, carrier: C) -> Nat<C> {
         let hasher = Hasher::new(config.secret);
+        let mut random = Random::new(config.secret.rotate_left(32));
+        let [a, b, ..] = random.draw().to_le_bytes();
+        let first = u16::from_le_bytes([a, b]);
         Nat {
             places: Places::new(config),
             services: Services::new(config.services_subnet, hasher),
@@ -180,6 +199,11 @@ impl<C: Carrier> Nat<C> {
             fragments: Fragments::new(hasher),
             limiter: Limiter::new(),
             counters: Counters::default(),
+            choices: config.choices,
+            timers: Timers::new(&config.choices),
+            first_passed: None,
+            identification: first,
+            random,
             mapped_to: None,
             carrier,
             carried: 0,
@@ -210,8 +234,47 @@ impl<C: Carrier> Nat<C> {
                 self.counters.local = self.counters.local.wrapping_add(1);
                 Verdict::Dhcp(range)
             }
+            Ok(Pass::Held) => {
+                self.counters.held += 1;
+                Verdict::Held
+            }
             Err(refusal) => self.refuse(refusal, from, packet, now, reply),
         }
+    }
+
+    /// A fragment that waited for the first one, which has just passed: rewritten, to be written to
+    /// the same side as that one. The caller asks until there is none.
+    pub fn released<'a>(&mut self, packet: &'a mut [u8], now: Tick) -> Option<&'a [u8]> {
+        loop {
+            let key = self.first_passed?;
+            let Some(length) = self.fragments.take(&key, packet) else {
+                self.first_passed = None;
+                return None;
+            };
+            self.counters.held = self.counters.held.saturating_sub(1);
+            let passed = match packet.get_mut(..length) {
+                Some(bytes) => self.pass_later(key.zone, bytes, now),
+                None => Err(DropReason::FragmentUnknown.into()),
+            };
+            match passed {
+                Ok(Pass::Local) => self.counters.local = self.counters.local.wrapping_add(1),
+                Ok(Pass::Forward | Pass::Held | Pass::Dhcp(_)) => {
+                    self.counters.forwarded = self.counters.forwarded.wrapping_add(1);
+                }
+                Err(refusal) => {
+                    self.counters.drop(refusal.reason);
+                    continue;
+                }
+            }
+            return packet.get(..length);
+        }
+    }
+
+    fn pass_later(&mut self, zone: Zone, bytes: &mut [u8], now: Tick) -> Result<Pass, Refusal> {
+        let mut packet = Ipv4::parse(bytes)?;
+        let known = self.fragments.recall(&packet_key(&packet, zone), now);
+        let followed = known.ok_or(DropReason::FragmentUnknown)?;
+        self.follow(followed, &mut packet)
     }
 
     fn refuse(
@@ -247,9 +310,10 @@ impl<C: Carrier> Nat<C> {
             return Ok(Pass::Dhcp(range));
         }
         let place = self.places.place(packet.destination())?;
-        self.places.check_source(from, packet.source())?;
+        self.places
+            .check_source(from, packet.source(), packet.destination())?;
         if from == Zone::Service && self.services.at(packet.source()).is_none() {
-            return Err(DropReason::Source.into());
+            return Err(DropReason::ReversePath.into());
         }
         if matches!(packet.part(), Part::Later { .. }) {
             return self.later_fragment(from, &mut packet, now);
@@ -266,7 +330,7 @@ impl<C: Carrier> Nat<C> {
             zone: from,
         };
         if let Some(found) = self.live(&tuple, now) {
-            if !self.begins_anew(found, kind) {
+            if !self.begins_anew(found, kind, now) {
                 return self.pass(found, kind, &mut packet, now);
             }
             self.end(found.0, now);
@@ -275,7 +339,7 @@ impl<C: Carrier> Nat<C> {
             Opening::Local => {
                 if packet.part() == Part::First {
                     let key = packet_key(&packet, from);
-                    self.fragments.remember(key, Followed::Local, now);
+                    self.remember(key, Followed::Local, now);
                 }
                 Ok(Pass::Local)
             }
@@ -299,8 +363,12 @@ impl<C: Carrier> Nat<C> {
         }
     }
 
-    /// Ends the flows whose time is over.
+    /// Ends the flows, and gives up the fragments, whose time is over.
     pub fn tick(&mut self, now: Tick) {
+        for _ in 0..self.fragments.give_up(now) {
+            self.counters.held = self.counters.held.saturating_sub(1);
+            self.counters.drop(DropReason::FragmentUnknown);
+        }
         while let Some(row) = self.sessions.pop_expired(now) {
             // What has passed by may have prolonged it.
             self.look(row, now);
@@ -314,7 +382,11 @@ impl<C: Carrier> Nat<C> {
     /// When [`Nat::tick`] has something to do; `None` while there are no flows.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Tick> {
-        self.sessions.next_deadline()
+        let next = [
+            self.sessions.next_deadline(),
+            self.fragments.next_deadline(),
+        ];
+        next.into_iter().flatten().min()
     }
 
     /// Totals for the manager.

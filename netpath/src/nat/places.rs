@@ -141,28 +141,44 @@ impl Places {
         Ok(Place::Wan)
     }
 
-    /// Whether a source may come from a side (RFC 3704 strict reverse path; land attacks).
+    /// Whether a source may come from a side.
     ///
     /// # Errors
-    /// [`DropReason::Source`]. A service's own address is checked by who knows its number.
-    pub fn check_source(&self, from: Zone, source: Ipv4Addr) -> Result<(), DropReason> {
+    /// [`DropReason::LandAttack`], [`DropReason::SourceBroadcast`], [`DropReason::Source`] or
+    /// [`DropReason::ReversePath`]. A service's own address is checked by who knows its number.
+    pub fn check_source(
+        &self,
+        from: Zone,
+        source: Ipv4Addr,
+        destination: Ipv4Addr,
+    ) -> Result<(), DropReason> {
         let config = &self.config;
-        let good = match from {
-            Zone::Lan => self.is_lan_host(source) && self.wan_address() != Some(source),
-            Zone::Service => self.is_in_services(source) && source != self.service_router(),
-            Zone::Wan => {
-                !same_net(source, config.lan_address, config.lan_prefix)
-                    && !self.is_in_services(source)
-                    && self.wan_address() != Some(source)
-                    && !self.is_wan_broadcast(source)
-                    && !source.is_multicast()
-                    && !is_no_host(source)
-            }
+        let own = [
+            Some(config.lan_address),
+            Some(self.service_router()),
+            self.wan_address(),
+        ];
+        if source == destination || own.contains(&Some(source)) {
+            return Err(DropReason::LandAttack);
+        }
+        let edge = is_edge_of(config.lan_address, config.lan_prefix, source)
+            || self.is_wan_broadcast(source);
+        if edge || source.is_multicast() || source.is_broadcast() {
+            return Err(DropReason::SourceBroadcast);
+        }
+        if is_no_host(source) {
+            return Err(DropReason::Source);
+        }
+        let in_home = same_net(source, config.lan_address, config.lan_prefix);
+        let is_there = match from {
+            Zone::Lan => in_home,
+            Zone::Service => self.is_in_services(source),
+            Zone::Wan => !in_home && !self.is_in_services(source),
         };
-        if good {
+        if is_there {
             Ok(())
         } else {
-            Err(DropReason::Source)
+            Err(DropReason::ReversePath)
         }
     }
 

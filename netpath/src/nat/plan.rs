@@ -20,6 +20,7 @@ use crate::limits::{LOCAL_PORT_FIRST, LOCAL_PORT_LAST};
 use crate::wire::icmp::Error;
 use crate::wire::transport::{Kind, Protocol};
 use core::net::Ipv4Addr;
+use hearth_model::gateway::Filtering;
 use hearth_model::protocol::{NetworkPolicy, Zone};
 use hearth_model::{ServiceId, Tick};
 
@@ -58,8 +59,8 @@ pub enum Opening {
     Admitted {
         /// The mapping.
         mapping: Row,
-        /// The permission.
-        peer: Row,
+        /// The permission, where one is needed.
+        peer: Option<Row>,
         /// When the permission ends.
         until: Tick,
     },
@@ -95,6 +96,38 @@ impl<C: Carrier> Nat<C> {
             // An echo reply opens nothing.
             (Opening::Flow(_), Kind::EchoReply) => Err(DropReason::Unsolicited.into()),
             (Opening::Flow(_) | Opening::Admitted { .. } | Opening::Local, _) => Ok(opening),
+        }
+    }
+
+    /// How a protocol's mappings filter (RFC 4787 REQ-8, RFC 5382 REQ-3). Echoes have no ports that a
+    /// stranger could answer: only a flow that is known passes.
+    pub(super) fn filtering(&self, protocol: Protocol) -> Filtering {
+        match protocol {
+            Protocol::Udp => self.choices.udp_filtering,
+            Protocol::Tcp => self.choices.tcp_filtering,
+            Protocol::Icmp => Filtering::AddressAndPortDependent,
+        }
+    }
+
+    /// Whether a mapping lets a stranger in: by which permission, and until when.
+    pub(super) fn permitted(
+        &self,
+        protocol: Protocol,
+        mapping: Row,
+        remote: Ipv4Addr,
+        now: Tick,
+    ) -> Option<(Option<Row>, Tick)> {
+        match self.filtering(protocol) {
+            Filtering::EndpointIndependent => {
+                let deadline = self.mappings.get(mapping)?.deadline;
+                (deadline > now).then_some((None, deadline))
+            }
+            Filtering::AddressDependent => {
+                let key = PeerKey { mapping, remote };
+                let (peer, deadline) = self.peers.permitted(key, now)?;
+                Some((Some(peer), deadline))
+            }
+            Filtering::AddressAndPortDependent => None,
         }
     }
 
@@ -161,7 +194,7 @@ impl<C: Carrier> Nat<C> {
 
     fn plan_service(&self, tuple: &Tuple, kind: Kind, place: Place) -> Result<Opening, Refusal> {
         let found = self.services.at(tuple.source);
-        let (id, service) = found.ok_or(DropReason::Source)?;
+        let (id, service) = found.ok_or(DropReason::ReversePath)?;
         match place {
             Place::ServiceRouter => match kind {
                 Kind::EchoRequest | Kind::EchoReply => Ok(Opening::Local),
@@ -241,15 +274,13 @@ impl<C: Carrier> Nat<C> {
             .at_external(tuple.protocol, tuple.ports.destination)
             && kind != Kind::EchoRequest
         {
-            let key = PeerKey {
-                mapping,
-                remote: tuple.source,
+            // Of TCP, only what opens a connection opens a flow.
+            let opens = match kind {
+                Kind::Tcp(flags) => flags.syn() && !flags.ack(),
+                Kind::Udp | Kind::EchoRequest | Kind::EchoReply | Kind::IcmpError => true,
             };
-            // TCP and ICMP are filtered by address and port: only a flow that is known passes.
-            let permitted = match tuple.protocol {
-                Protocol::Udp => self.peers.permitted(key, now),
-                Protocol::Tcp | Protocol::Icmp => None,
-            };
+            let permitted = self.permitted(tuple.protocol, mapping, tuple.source, now);
+            let permitted = permitted.filter(|_| opens);
             let (peer, until) = permitted.ok_or(DropReason::Filtered)?;
             return Ok(Opening::Admitted {
                 mapping,

@@ -5,6 +5,8 @@
 //! holds the whole rewrite (which is what the fast path will store).
 
 use super::carry::Passed;
+mod finished;
+
 use super::hash::Hasher;
 use super::table::{Full, Index, Row, Slab};
 use super::tcp::TcpState;
@@ -302,45 +304,6 @@ impl Sessions {
     pub fn next_deadline(&self) -> Option<Tick> {
         let next = Tick(self.cursor.saturating_mul(WHEEL_STEP_MS));
         (!self.rows.is_empty()).then_some(next)
-    }
-
-    /// Marks a flow as finished: it stays for what is late, but no longer counts in its host's
-    /// share, and may make room. Returns the host.
-    pub fn finish(&mut self, row: Row) -> Option<Row> {
-        let newest = self.newest_finished;
-        let session = self.rows.get_mut(row)?;
-        let host = session.host.take()?;
-        session.older = newest;
-        session.newer = None;
-        match newest.and_then(|newest| self.rows.get_mut(newest)) {
-            Some(session) => session.newer = Some(row),
-            None => self.oldest_finished = Some(row),
-        }
-        self.newest_finished = Some(row);
-        Some(host)
-    }
-
-    /// The flow that has to go where a new one needs room: the one that finished first, and only
-    /// where the table is full.
-    #[must_use]
-    pub fn in_the_way(&self) -> Option<Row> {
-        let full = self.rows.len() >= SESSIONS_MAX;
-        self.oldest_finished.filter(|_| full)
-    }
-
-    fn unlink_finished(&mut self, row: Row) {
-        let Some(session) = self.rows.get(row).filter(|s| s.host.is_none()) else {
-            return;
-        };
-        let (newer, older) = (session.newer, session.older);
-        match older.and_then(|older| self.rows.get_mut(older)) {
-            Some(session) => session.newer = newer,
-            None => self.oldest_finished = newer,
-        }
-        match newer.and_then(|newer| self.rows.get_mut(newer)) {
-            Some(session) => session.older = older,
-            None => self.newest_finished = older,
-        }
     }
 
     fn slot(step: u64) -> usize {

@@ -2,7 +2,6 @@
 //! how long the flow is kept. Sequence numbers are not followed.
 
 use super::sessions::Side;
-use crate::limits::{TCP_ESTABLISHED_TIMEOUT_MS, TCP_TRANSITORY_TIMEOUT_MS};
 use crate::wire::transport::TcpFlags;
 use hearth_model::protocol::Zone;
 
@@ -15,17 +14,29 @@ const RESET: u8 = 32;
 const FINISHED: u8 = 64;
 const OPEN: u8 = INITIATOR_OPEN | RESPONDER_OPEN | CONFIRMED;
 
+/// What a TCP connection is at, each with its own timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Not all three segments of the handshake have been seen.
+    Opening,
+    /// Both ends are there.
+    Established,
+    /// Both ends have said that they are done, or it was reset.
+    Closing,
+}
+
 /// State of one TCP flow.
 ///
-/// | said | lifetime |
+/// | said | phase |
 /// | --- | --- |
-/// | one end only, or both but the initiator has not acknowledged | transitory |
+/// | one end only, or both but the initiator has not acknowledged | opening |
 /// | both, and the initiator has acknowledged | established |
 /// | then one FIN (half-closed) | established |
-/// | a reset from the Internet, which can be forged | transitory, until anything else follows it |
-/// | both FINs, a reset from inside, or one before all of this | finished: transitory |
+/// | a reset from the Internet, which can be forged | closing, until anything else follows it |
+/// | both FINs, a reset from inside, or one before all of this | closing, and finished |
 ///
-/// A finished flow stays finished; a new connection on its ports is a new flow.
+/// A finished flow holds nothing of its host's share, and lives its time out whatever comes; but one
+/// whose own inside goes on after its reset was not reset. A new connection on its ports is a new flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TcpState(u8);
 
@@ -42,7 +53,7 @@ impl TcpState {
         }
         if flags.rst() {
             let sure = zone != Zone::Wan || self.0 & CONFIRMED == 0;
-            return TcpState(self.0 | if sure { FINISHED } else { RESET });
+            return TcpState(self.0 | RESET | if sure { FINISHED } else { 0 });
         }
         let mut bits = (self.0 & !RESET) | open;
         if flags.fin() {
@@ -86,13 +97,25 @@ impl TcpState {
         flags.syn() && !flags.ack() && self.0 & (FINISHED | RESET) != 0
     }
 
-    /// How long the flow is kept after this segment, ms.
+    /// What the flow was before the reset that has finished it, if a segment which is sure to come from
+    /// its inside shows that the reset was none (RFC 7857 section 2).
     #[must_use]
-    pub fn timeout_ms(self) -> u64 {
-        if self.0 & CONFIRMED == 0 || self.0 & (FINISHED | RESET) != 0 {
-            TCP_TRANSITORY_TIMEOUT_MS
+    pub fn goes_on(self, zone: Zone, flags: TcpFlags) -> Option<TcpState> {
+        let fins = INITIATOR_FIN | RESPONDER_FIN;
+        let was_reset = self.is_finished() && self.0 & RESET != 0 && self.0 & fins != fins;
+        let talks = zone != Zone::Wan && flags.ack() && !flags.syn() && !flags.rst();
+        (was_reset && talks).then_some(TcpState(self.0 & !(FINISHED | RESET)))
+    }
+
+    /// Where the connection is after this segment.
+    #[must_use]
+    pub fn phase(self) -> Phase {
+        if self.0 & (FINISHED | RESET) != 0 {
+            Phase::Closing
+        } else if self.0 & CONFIRMED == 0 {
+            Phase::Opening
         } else {
-            TCP_ESTABLISHED_TIMEOUT_MS
+            Phase::Established
         }
     }
 }
@@ -122,13 +145,13 @@ mod tests {
 
     #[test]
     fn lifetimes_follow_what_both_ends_said() {
-        let (short, long) = (TCP_TRANSITORY_TIMEOUT_MS, TCP_ESTABLISHED_TIMEOUT_MS);
+        use Phase::{Closing, Established, Opening};
         let shake = [(Initiator, SYN), (Responder, SYN_ACK), (Initiator, ACK)];
         let then = |more: &[(Side, u8)]| [&shake[..], more].concat();
         for (name, segments, expected) in [
-            ("one SYN", vec![(Initiator, SYN)], short),
-            ("unanswered SYN-ACK", shake[..2].to_vec(), short),
-            ("handshake", then(&[]), long),
+            ("one SYN", vec![(Initiator, SYN)], Opening),
+            ("unanswered SYN-ACK", shake[..2].to_vec(), Opening),
+            ("handshake", then(&[]), Established),
             (
                 "simultaneous open",
                 vec![
@@ -138,47 +161,51 @@ mod tests {
                     (Responder, SYN_ACK),
                     (Initiator, ACK),
                 ],
-                long,
+                Established,
             ),
             (
                 "half closed by the initiator",
                 then(&[(Initiator, FIN)]),
-                long,
+                Established,
             ),
             (
                 "half closed by the responder",
                 then(&[(Responder, FIN)]),
-                long,
+                Established,
             ),
-            ("closed", then(&[(Initiator, FIN), (Responder, FIN)]), short),
+            (
+                "closed",
+                then(&[(Initiator, FIN), (Responder, FIN)]),
+                Closing,
+            ),
             (
                 "last acknowledgement",
                 then(&[(Initiator, FIN), (Responder, FIN), (Initiator, ACK)]),
-                short,
+                Closing,
             ),
-            ("reset", then(&[(Responder, RST)]), short),
+            ("reset", then(&[(Responder, RST)]), Closing),
             (
                 "spoofed reset, then data",
                 then(&[(Responder, RST), (Initiator, ACK)]),
-                long,
+                Established,
             ),
             (
                 "a stray SYN in an open flow",
                 then(&[(Responder, SYN)]),
-                long,
+                Established,
             ),
             (
                 "picked up in the middle",
                 vec![(Initiator, ACK), (Responder, ACK), (Initiator, ACK)],
-                long,
+                Established,
             ),
             (
                 "only one end heard",
                 vec![(Initiator, ACK), (Initiator, ACK)],
-                short,
+                Opening,
             ),
         ] {
-            assert_eq!(run(&segments).timeout_ms(), expected, "{name}");
+            assert_eq!(run(&segments).phase(), expected, "{name}");
         }
     }
 

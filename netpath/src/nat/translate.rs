@@ -5,14 +5,11 @@ use super::carry::Carrier;
 use super::fragments::{DatagramKey, Followed};
 use super::places::Place;
 use super::refuse::Refusal;
-use super::sessions::{Session, Side, Tuple};
-use super::table::Row;
+use super::sessions::{Side, Tuple};
+use super::table::{Full, Row};
 use super::{Pass, packet_key};
 use crate::counters::DropReason;
-use crate::limits::{
-    DNS_PORT, ICMP_TIMEOUT_MS, LOCAL_PORT_FIRST, LOCAL_PORT_LAST, UDP_DNS_TIMEOUT_MS,
-    UDP_TIMEOUT_MS, UDP_UNANSWERED_TIMEOUT_MS,
-};
+use crate::limits::{LOCAL_PORT_FIRST, LOCAL_PORT_LAST, UDP_UNANSWERED_TIMEOUT_MS};
 use crate::wire::checksum::Delta;
 use crate::wire::icmp::{self, Error};
 use crate::wire::ipv4::{Ipv4, Part};
@@ -20,6 +17,9 @@ use crate::wire::transport::{self, Kind, Ports, Protocol};
 use core::net::Ipv4Addr;
 use hearth_model::Tick;
 use hearth_model::protocol::Zone;
+
+/// Largest step from the name of one datagram that leaves in fragments to the next.
+const IDENTIFICATION_STEP_MAX: u32 = 8;
 
 /// Offset of the second 8 bytes of a datagram: a fragment there overwrites TCP flags (RFC 1858).
 const TCP_OVERLAP_OFFSET: u16 = 8;
@@ -62,21 +62,33 @@ impl<C: Carrier> Nat<C> {
         now: Tick,
     ) -> Result<Pass, Refusal> {
         let session = self.sessions.get(row).ok_or(DropReason::Unsolicited)?;
-        let (opposite, serial) = (*session.opposite(side), session.serial);
+        let (opposite, serial, tcp) = (*session.opposite(side), session.serial, session.tcp);
         let arrived = session.arrives_from(side);
         self.check_link(opposite.zone, packet)?;
         self.guard_egress(&opposite)?;
         if let Kind::Tcp(flags) = kind
-            && !session.tcp.after(side, arrived, flags).is_open()
+            && !tcp.after(side, arrived, flags).is_open()
         {
             self.take_back(row, now);
+        }
+        if let Kind::Tcp(flags) = kind
+            && let Some(state) = tcp.goes_on(arrived, flags)
+        {
+            self.revive(row, state);
         }
         self.refresh(row, side, kind, now);
         self.offer(row, kind, packet.part(), now);
         if packet.part() == Part::First {
-            let followed = Followed::Session { row, serial, side };
             let key = packet_key(packet, arrived);
-            self.fragments.remember(key, followed, now);
+            let identification = self.identify(&opposite, packet.identification());
+            let followed = Followed::Session {
+                row,
+                serial,
+                side,
+                identification,
+            };
+            self.remember(key, followed, now);
+            packet.set_identification(identification);
         }
         let delta = packet.set_addresses(opposite.destination, opposite.source);
         let ports = Ports {
@@ -105,19 +117,26 @@ impl<C: Carrier> Nat<C> {
         };
         let zone = session.arrives_from(side);
         let from_inside = zone != Zone::Wan;
-        let by_forward = session.mapping.is_none();
-        let peer = session.peer;
+        let left = session.deadline.since_ms(now);
         let timeout = match kind {
             Kind::Tcp(flags) => {
+                // A finished flow lives its time out; a reset never prolongs one (RFC 7857 7.1).
+                let was_finished = session.tcp.is_finished();
                 session.tcp = session.tcp.after(side, zone, flags);
-                Some(session.tcp.timeout_ms())
+                let timeout = self.timers.tcp(session.tcp);
+                let timeout = if flags.rst() {
+                    timeout.min(left)
+                } else {
+                    timeout
+                };
+                (!was_finished).then_some(timeout)
             }
-            Kind::Udp if from_inside => Some(udp_timeout_ms(session)),
+            Kind::Udp if from_inside => Some(self.timers.udp(session)),
             Kind::Udp => {
-                let left = session.deadline.since_ms(now);
+                let by_forward = session.mapping.is_none();
                 by_forward.then_some(UDP_UNANSWERED_TIMEOUT_MS.max(left))
             }
-            Kind::EchoRequest | Kind::EchoReply => from_inside.then_some(ICMP_TIMEOUT_MS),
+            Kind::EchoRequest | Kind::EchoReply => from_inside.then_some(self.timers.icmp),
             Kind::IcmpError => None,
         };
         if session.tcp.is_finished()
@@ -126,15 +145,25 @@ impl<C: Carrier> Nat<C> {
             self.hosts.release(host);
         }
         if let Some(timeout) = timeout {
-            let deadline = now.after_ms(timeout);
-            self.sessions.set_deadline(row, deadline);
-            if let Some(peer) = peer {
-                self.peers.extend(peer, deadline);
-            }
+            self.prolong(row, now.after_ms(timeout));
         }
     }
 
-    /// A later fragment goes where its first one went.
+    /// Lets a flow, and what it permits, end at `deadline`.
+    pub(super) fn prolong(&mut self, row: Row, deadline: Tick) {
+        self.sessions.set_deadline(row, deadline);
+        let Some(session) = self.sessions.get(row) else {
+            return;
+        };
+        if let Some(peer) = session.peer {
+            self.peers.extend(peer, deadline);
+        }
+        if let Some(mapping) = session.mapping {
+            self.mappings.extend(mapping, deadline);
+        }
+    }
+
+    /// A later fragment goes where its first one went, or waits for it.
     ///
     /// # Errors
     /// [`Refusal`].
@@ -153,10 +182,54 @@ impl<C: Carrier> Nat<C> {
         {
             return Err(DropReason::FragmentTiny.into());
         }
-        let known = self.fragments.recall(&key, now);
-        let (row, serial, side) = match known.ok_or(DropReason::FragmentUnknown)? {
+        match self.fragments.recall(&key, now) {
+            Some(followed) => self.follow(followed, packet),
+            None => {
+                let held = self.fragments.hold(key, packet, now);
+                held.map_err(|Full| DropReason::FragmentNoRoom)?;
+                Ok(Pass::Held)
+            }
+        }
+    }
+
+    /// Notes what a first fragment was, for those that follow it, and for those that came before it.
+    pub(super) fn remember(&mut self, key: DatagramKey, followed: Followed, now: Tick) {
+        self.fragments.remember(key, followed, now);
+        self.first_passed = Some(key);
+    }
+
+    /// Two home hosts may have given their datagrams the same name, which are one sender's outside: one
+    /// that leaves in fragments gets a new one there (RFC 7857 section 10).
+    fn identify(&mut self, opposite: &Tuple, own: u16) -> u16 {
+        if opposite.zone != Zone::Wan {
+            return own;
+        }
+        // Unique for thousands of datagrams, and not to be guessed exactly.
+        let step = 1 + self.random.draw() % IDENTIFICATION_STEP_MAX;
+        let next = self
+            .identification
+            .wrapping_add(u16::try_from(step).unwrap_or(1));
+        self.identification = next;
+        next
+    }
+
+    /// A later fragment goes where its first one, which is known, went.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(super) fn follow(
+        &mut self,
+        followed: Followed,
+        packet: &mut Ipv4<'_>,
+    ) -> Result<Pass, Refusal> {
+        let (row, serial, side, identification) = match followed {
             Followed::Local => return Ok(Pass::Local),
-            Followed::Session { row, serial, side } => (row, serial, side),
+            Followed::Session {
+                row,
+                serial,
+                side,
+                identification,
+            } => (row, serial, side, identification),
         };
         let session = self.sessions.get(row).filter(|s| s.serial == serial);
         let opposite = *session.ok_or(DropReason::FragmentUnknown)?.opposite(side);
@@ -165,6 +238,7 @@ impl<C: Carrier> Nat<C> {
             .map_err(Refusal::silent)?;
         self.guard_egress(&opposite)?;
         packet.set_addresses(opposite.destination, opposite.source);
+        packet.set_identification(identification);
         Ok(Pass::Forward)
     }
 
@@ -236,16 +310,6 @@ impl<C: Carrier> Nat<C> {
         } else {
             Err(DropReason::IcmpUnrelated.into())
         }
-    }
-}
-
-/// How long a UDP flow is kept after a datagram from inside, ms.
-pub(super) fn udp_timeout_ms(session: &Session) -> u64 {
-    let asks_dns = session.initiator.ports.destination == DNS_PORT;
-    if asks_dns && session.responder.zone == Zone::Wan {
-        UDP_DNS_TIMEOUT_MS
-    } else {
-        UDP_TIMEOUT_MS
     }
 }
 

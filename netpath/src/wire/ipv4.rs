@@ -184,6 +184,27 @@ impl<'a> Ipv4<'a> {
         self.payload
     }
 
+    /// Copies the packet, and says how long it is; `None` where it does not fit.
+    pub fn copy_to(&self, out: &mut [u8]) -> Option<usize> {
+        let length = usize::from(self.total_len());
+        let mut rest = out.get_mut(..length)?;
+        for part in [self.header.as_slice(), self.options, self.payload] {
+            let (place, after) = rest.split_at_mut_checked(part.len())?;
+            place.copy_from_slice(part);
+            rest = after;
+        }
+        Some(length)
+    }
+
+    /// Replaces the identification and keeps the header's checksum right.
+    pub fn set_identification(&mut self, new: u16) {
+        let delta = Delta::default().word(self.identification(), new);
+        let h = &mut *self.header;
+        let field = delta.apply(u16::from_be_bytes([h[10], h[11]]));
+        [h[10], h[11]] = field.to_be_bytes();
+        [h[4], h[5]] = new.to_be_bytes();
+    }
+
     /// Replaces both addresses and keeps the header's checksum right. The result is what the
     /// transport's checksum, which covers the addresses too, needs.
     pub fn set_addresses(&mut self, source: Ipv4Addr, destination: Ipv4Addr) -> Delta {

@@ -97,8 +97,8 @@ pub struct Ports {
 /// Reads the transport header of a whole packet or a first fragment.
 ///
 /// # Errors
-/// [`DropReason::MalformedTransport`], [`DropReason::FragmentTiny`], [`DropReason::Protocol`] or
-/// [`DropReason::IcmpType`].
+/// [`DropReason::MalformedTransport`], [`DropReason::PortZero`], [`DropReason::FragmentTiny`],
+/// [`DropReason::Protocol`] or [`DropReason::IcmpType`].
 pub fn read(packet: &Ipv4<'_>) -> Result<(Protocol, Kind, Ports), DropReason> {
     let protocol = Protocol::from_number(packet.protocol())?;
     let whole = packet.part() == Part::Whole;
@@ -128,7 +128,7 @@ pub fn read(packet: &Ipv4<'_>) -> Result<(Protocol, Kind, Ports), DropReason> {
         Protocol::Icmp => return read_icmp(payload, short).map(|(k, p)| (protocol, k, p)),
     };
     if ports.source == 0 || ports.destination == 0 {
-        return Err(DropReason::MalformedTransport);
+        return Err(DropReason::PortZero);
     }
     Ok((protocol, kind, ports))
 }

@@ -2,6 +2,7 @@
 //! every packet.
 
 use hearth_bpf::program::Program;
+use hearth_model::gateway::NatChoices;
 use hearth_model::protocol::{Forward, NetworkPolicy, Transport, WanLease, Zone};
 use hearth_model::{ServiceId, Tick};
 use hearth_netpath::fastpath::entry::Clock;
@@ -90,6 +91,7 @@ pub fn config() -> NatConfig {
         lan_mtu: 1_500,
         wan_mtu: 1_400,
         services_mtu: 1_500,
+        choices: NatChoices::default(),
         secret: 0x5eed,
     }
 }
@@ -202,7 +204,9 @@ fn decide<C: hearth_netpath::nat::Carrier>(
     let verdict = nat.packet(zone, &mut copy, now, &mut reply);
     match verdict {
         Verdict::Reply(length) => (verdict, reply[..length].to_vec()),
-        Verdict::Forward | Verdict::Local | Verdict::Dhcp(_) | Verdict::Drop(_) => (verdict, copy),
+        Verdict::Forward | Verdict::Local | Verdict::Dhcp(_) | Verdict::Held | Verdict::Drop(_) => {
+            (verdict, copy)
+        }
     }
 }
 

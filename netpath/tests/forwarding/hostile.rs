@@ -7,6 +7,7 @@ use super::support::peers::{fetch, page, serve};
 use super::support::tap::{Tap, within};
 use etherparse::{PacketBuilder, VlanId};
 use hearth_model::protocol::{Forward, Link, NetworkPolicy, Transport, Zone};
+use std::cell::Cell;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 
@@ -112,6 +113,7 @@ struct Siege {
     internet: Tap,
     /// From the hostile service to the gateway.
     path: (Mac, Mac),
+    fence_port: Cell<u16>,
 }
 
 impl Siege {
@@ -144,6 +146,7 @@ impl Siege {
             manager,
             rogue,
             path,
+            fence_port: Cell::new(4_100),
         };
         // Both ends of each way know each other before anybody listens.
         siege.fences();
@@ -152,8 +155,11 @@ impl Siege {
 
     /// What the home, the Internet and the victim have seen before an honest packet came.
     fn fences(&self) -> [Vec<Vec<u8>>; 3] {
+        // Another port each time: a flow that lasts passes by the fast path, and others on its way.
+        let port = self.fence_port.get() + 1;
+        self.fence_port.set(port);
         for to in [HOST, INTERNET] {
-            self.rogue.send(&udp(self.path, ROGUE, (to, 4_000), FENCE));
+            self.rogue.send(&udp(self.path, ROGUE, (to, port), FENCE));
         }
         let macs = (self.host.hardware, self.lab.hardware("br-lan"));
         self.host.send(&udp(macs, HOST, (GATEWAY, 80), FENCE));

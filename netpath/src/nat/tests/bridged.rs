@@ -115,7 +115,7 @@ fn a_change_of_policy_or_link_ends_what_it_had_opened() {
     let syn = packet(SYN, (ANN, 5_000), (GATEWAY, 8_080), b"");
     assert_eq!(home.run(Lan, &syn), Out::Local);
     let reason = home.drop(Service, SYN, (WEB, 5_000), (ANN, 80));
-    assert_eq!(reason, DropReason::Source);
+    assert_eq!(reason, DropReason::ReversePath);
     // and no port can be opened to it
     let forward = hearth_model::protocol::Forward {
         id: web_id(),

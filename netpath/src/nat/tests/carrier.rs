@@ -156,6 +156,7 @@ impl Carried {
             Verdict::Local => Out::Local,
             Verdict::Dhcp(range) => Out::Dhcp(copy[range].to_vec()),
             Verdict::Reply(length) => Out::Reply(reply[..length].to_vec()),
+            Verdict::Held => Out::Held,
             Verdict::Drop(reason) => Out::Drop(reason),
         }
     }

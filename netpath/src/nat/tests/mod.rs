@@ -9,6 +9,7 @@ mod carrier;
 mod carry;
 mod icmp;
 mod limits;
+mod packets;
 mod properties;
 mod support;
 mod tcp;

@@ -1,38 +1,15 @@
-//! RFC 4787, requirement by requirement.
+//! UDP, as it looks from inside of the machine; the RFC's requirements are in `tests/rfc`.
 
 use super::support::*;
 use crate::counters::DropReason;
 use crate::limits::*;
-use hearth_model::protocol::Zone::{Lan, Wan};
+use crate::nat::NatEvent;
+use core::net::Ipv4Addr;
+use hearth_model::protocol::Zone::{Lan, Service, Wan};
 use std::collections::HashSet;
 
 #[test]
-fn rfc4787_req1_endpoint_independent_mapping() {
-    // given one inside endpoint
-    let mut home = Home::new();
-    // when it sends to two hosts, and to two ports of one
-    let first = home.pass(Lan, Body::Udp, (ANN, 5_000), (FAR, 9_000)).0;
-    let second = home.pass(Lan, Body::Udp, (ANN, 5_000), (OTHER, 9_000)).0;
-    let third = home.pass(Lan, Body::Udp, (ANN, 5_000), (OTHER, 9_001)).0;
-    // then all of them see the same external endpoint
-    assert_eq!(first, (EXTERNAL, 5_000));
-    assert_eq!((second, third), (first, first));
-}
-
-#[test]
-fn rfc4787_req2_paired_pooling() {
-    // given one external address, when a host opens several flows, then all have that address
-    let mut home = Home::new();
-    for port in 5_000..5_010 {
-        assert_eq!(
-            home.pass(Lan, Body::Udp, (ANN, port), (FAR, 9)).0.0,
-            EXTERNAL
-        );
-    }
-}
-
-#[test]
-fn rfc4787_req3_no_port_overloading_and_the_same_range() {
+fn the_gateways_own_ports_are_nobody_elses() {
     // given two hosts that use the same port
     let mut home = Home::new();
     let ann = home.pass(Lan, Body::Udp, (ANN, 5_000), (FAR, 9_000)).0;
@@ -49,19 +26,7 @@ fn rfc4787_req3_no_port_overloading_and_the_same_range() {
 }
 
 #[test]
-fn rfc4787_req4_port_parity() {
-    let mut home = Home::new();
-    for port in [5_000, 5_001] {
-        // given a port that is taken
-        home.pass(Lan, Body::Udp, (ANN, port), (FAR, 9_000));
-        // when another host uses it too, then it gets one of the same parity
-        let other = home.pass(Lan, Body::Udp, (BOB, port), (FAR, 9_000)).0;
-        assert_eq!(other.1 % 2, port % 2);
-    }
-}
-
-#[test]
-fn rfc4787_req5_mapping_timer_of_five_minutes() {
+fn an_ended_flow_leaves_nothing_behind() {
     // given a flow
     let mut home = Home::new();
     home.pass(Lan, Body::Udp, (ANN, 5_000), (FAR, 9_000));
@@ -81,49 +46,57 @@ fn rfc4787_req5_mapping_timer_of_five_minutes() {
 }
 
 #[test]
-fn rfc4787_req5a_dns_has_a_shorter_timer() {
+fn sources_that_can_not_be_there_are_dropped_by_reason() {
+    use DropReason::{LandAttack, ReversePath, Source, SourceBroadcast};
+    let at = Ipv4Addr::new;
     let mut home = Home::new();
-    home.pass(Lan, Body::Udp, (ANN, 5_000), (FAR, DNS_PORT));
-    home.wait_ms(UDP_DNS_TIMEOUT_MS + 2 * WHEEL_STEP_MS);
-    assert_eq!(home.nat.mappings.len(), 0);
-}
-
-#[test]
-fn rfc4787_req6_only_outbound_packets_refresh() {
-    // given a flow that the inside refreshes after four minutes
-    let mut home = Home::new();
-    home.pass(Lan, Body::Udp, (ANN, 5_000), (FAR, 9_000));
-    home.wait_ms(240_000);
-    home.pass(Lan, Body::Udp, (ANN, 5_000), (FAR, 9_000));
-    // when only the outside sends from then on, also from another port
-    home.wait_ms(240_000);
-    home.pass(Wan, Body::Udp, (FAR, 9_000), (EXTERNAL, 5_000));
-    home.pass(Wan, Body::Udp, (FAR, 9_001), (EXTERNAL, 5_000));
-    // then five minutes after the inside's last packet it is over
-    home.wait_ms(60_000);
-    home.drop(Wan, Body::Udp, (FAR, 9_000), (EXTERNAL, 5_000));
-    home.drop(Wan, Body::Udp, (FAR, 9_001), (EXTERNAL, 5_000));
-    home.wait_ms(2 * WHEEL_STEP_MS);
-    assert_eq!(home.nat.mappings.len(), 0);
-}
-
-#[test]
-fn rfc4787_req7_inside_addresses_are_validated() {
-    // given packets with sources that can not be there (RFC 4787 REQ-7: as in RFC 3704)
-    let mut home = Home::new();
-    let spoofed = home.drop(Lan, Body::Udp, (FAR, 5_000), (OTHER, 9_000));
-    let land = home.drop(Lan, Body::Udp, (GATEWAY, 5_000), (OTHER, 9_000));
-    let martian = home.drop(Wan, Body::Udp, (ANN, 5_000), (EXTERNAL, 9_000));
-    let mirror = home.drop(Wan, Body::Udp, (EXTERNAL, 5_000), (EXTERNAL, 9_000));
-    // then each is dropped for its source, and opens nothing
-    for reason in [spoofed, land, martian, mirror] {
-        assert_eq!(reason, DropReason::Source);
+    for (zone, from, to, reason) in [
+        // reverse path: an address of another side
+        (Lan, FAR, OTHER, ReversePath),
+        (Lan, WEB, OTHER, ReversePath),
+        (Wan, ANN, EXTERNAL, ReversePath),
+        (Wan, WEB, EXTERNAL, ReversePath),
+        (Service, WEB, FAR, ReversePath),
+        (Service, ANN, FAR, ReversePath),
+        // land: the gateway itself, or the destination too
+        (Lan, GATEWAY, OTHER, LandAttack),
+        (Lan, EXTERNAL, OTHER, LandAttack),
+        (Wan, EXTERNAL, EXTERNAL, LandAttack),
+        (Wan, ROUTER, EXTERNAL, LandAttack),
+        (Lan, FAR, FAR, LandAttack),
+        // addresses of many
+        (Lan, at(192, 168, 1, 255), OTHER, SourceBroadcast),
+        (Lan, at(192, 168, 1, 0), OTHER, SourceBroadcast),
+        (Lan, at(255, 255, 255, 255), OTHER, SourceBroadcast),
+        (Wan, at(203, 0, 113, 255), EXTERNAL, SourceBroadcast),
+        (Wan, at(224, 0, 0, 1), EXTERNAL, SourceBroadcast),
+        // of nobody
+        (Lan, at(0, 0, 0, 0), OTHER, Source),
+        (Wan, at(127, 0, 0, 1), EXTERNAL, Source),
+        (Wan, at(240, 0, 0, 1), EXTERNAL, Source),
+    ] {
+        // when a packet comes from there, then it is dropped for that, and opens nothing
+        let before = home.nat.counters().dropped(reason);
+        let dropped = home.drop(zone, Body::Udp, (from, 5_000), (to, 9_000));
+        assert_eq!(dropped, reason, "{zone:?} {from} -> {to}");
+        assert_eq!(home.nat.counters().dropped(reason), before + 1);
     }
     assert_eq!(home.nat.report().mappings, 0);
 }
 
 #[test]
-fn rfc4787_req8_address_dependent_filtering() {
+fn port_0_is_nobodys() {
+    let mut home = Home::new();
+    for (from, to) in [(0, 9_000), (5_000, 0), (0, 0)] {
+        for body in [Body::Udp, Body::Tcp(Flags::Syn)] {
+            let reason = home.drop(Lan, body, (ANN, from), (FAR, to));
+            assert_eq!(reason, DropReason::PortZero);
+        }
+    }
+}
+
+#[test]
+fn a_filtered_datagram_is_counted_as_such() {
     // given a mapping that sent to one host
     let mut home = Home::new();
     home.pass(Lan, Body::Udp, (ANN, 5_000), (FAR, 9_000));
@@ -137,114 +110,83 @@ fn rfc4787_req8_address_dependent_filtering() {
     assert_eq!(stranger, DropReason::Filtered);
 }
 
-#[test]
-fn rfc4787_req9_hairpinning_presents_the_external_source() {
-    // given two home hosts with mappings
-    let mut home = Home::new();
-    let ann = home.pass(Lan, Body::Udp, (ANN, 5_000), (FAR, 9_000)).0;
-    let bob = home.pass(Lan, Body::Udp, (BOB, 6_000), (FAR, 9_000)).0;
-    // when one sends to the other's external endpoint
-    let there = home.pass(Lan, Body::Udp, (ANN, 5_000), bob);
-    // then it comes from the sender's own external endpoint, and the answer goes back the same way
-    assert_eq!(there, (ann, (BOB, 6_000)));
-    let back = home.pass(Lan, Body::Udp, (BOB, 6_000), ann);
-    assert_eq!(back, (bob, (ANN, 5_000)));
-}
-
-#[test]
-fn rfc4787_req9_a_host_reaches_itself_by_its_other_mapping() {
-    // given two sockets of one host, as a STUN client's hairpin test has them
-    let mut home = Home::new();
-    let first = home.pass(Lan, Body::Udp, (ANN, 5_000), (FAR, 9_000)).0;
-    // when one sends to the other's external endpoint, then it arrives
-    let there = home.pass(Lan, Body::Udp, (ANN, 5_001), first);
-    assert_eq!(there, ((EXTERNAL, 5_001), (ANN, 5_000)));
-}
-
-#[test]
-fn rfc4787_req12_icmp_does_not_end_a_mapping() {
-    // given a flow and an error about it
-    let mut home = Home::new();
-    let sent = packet(Body::Udp, (EXTERNAL, 5_000), (FAR, 9_000), b"data");
-    home.pass(Lan, Body::Udp, (ANN, 5_000), (FAR, 9_000));
-    let unreachable = etherparse::Icmpv4Type::DestinationUnreachable(
-        etherparse::icmpv4::DestUnreachableHeader::Port,
-    );
-    let error = icmp_error(unreachable, FAR, EXTERNAL, &sent);
-    assert!(matches!(home.run(Wan, &error), Out::Forward(_)));
-    // when the flow goes on, then its mapping is the same
-    let seen = home.pass(Lan, Body::Udp, (ANN, 5_000), (OTHER, 9_000)).0;
-    assert_eq!(seen, (EXTERNAL, 5_000));
-    home.pass(Wan, Body::Udp, (FAR, 9_000), (EXTERNAL, 5_000));
-}
-
-#[test]
-fn rfc4787_req13_too_big_is_answered() {
-    // given a packet of 1,428 bytes that must not be cut, and a WAN of 1,400
-    let mut home = Home::new();
-    let big = packet(Body::Udp, (ANN, 5_000), (FAR, 9_000), &[7; 1_400]);
-    let df = with_ip(&big, |ip| ip.dont_fragment = true);
-    // when it is sent, then its sender learns the MTU, and no flow is opened
-    let Out::Reply(reply) = home.run(Lan, &df) else {
-        panic!("no answer");
-    };
-    let error = error_seen(&reply);
-    assert_eq!((error.from, error.to), (GATEWAY, ANN));
-    assert_eq!(error.about, ((ANN, 5_000), (FAR, 9_000)));
-    let needed = etherparse::icmpv4::DestUnreachableHeader::FragmentationNeeded {
-        next_hop_mtu: 1_400,
-    };
-    assert_eq!(
-        error.kind,
-        etherparse::Icmpv4Type::DestinationUnreachable(needed)
-    );
-    assert_eq!(home.nat.report().mappings, 0);
-    // and one that may be cut is left to the kernel to cut
-    assert!(matches!(home.run(Lan, &big), Out::Forward(_)));
-}
-
-#[test]
-fn rfc4787_req14_fragments_in_order_follow_the_first() {
-    // given a datagram in three fragments
-    let mut home = Home::new();
+/// The parts of a datagram of Ann's.
+fn parts(identification: u16) -> [Vec<u8>; 3] {
     let whole = packet(Body::Udp, (ANN, 5_000), (FAR, 9_000), &[9; 2_000]);
     let (_, payload) = etherparse::Ipv4Header::from_slice(&whole).unwrap();
-    let part = |start: usize, end: usize, more: bool| {
+    [(0, 800), (800, 1_600), (1_600, payload.len())].map(|(start, end)| {
         let bytes = ip(etherparse::IpNumber::UDP, ANN, FAR, &payload[start..end]);
         with_ip(&bytes, |ip| {
-            ip.more_fragments = more;
+            ip.more_fragments = end < payload.len();
             ip.fragment_offset = u16::try_from(start / 8).unwrap().try_into().unwrap();
+            ip.identification = identification;
         })
-    };
-    let parts = [
-        part(0, 800, true),
-        part(800, 1_600, true),
-        part(1_600, payload.len(), false),
-    ];
-    // when a later one comes first, then it is dropped for that
-    assert_eq!(
-        home.run(Lan, &parts[1]),
-        Out::Drop(DropReason::FragmentUnknown)
-    );
-    // and when all come in order, then together they are the translated datagram
-    let mut out = Vec::new();
-    for bytes in &parts {
-        let Out::Forward(bytes) = home.run(Lan, bytes) else {
-            panic!("not forwarded");
-        };
-        let (header, payload) = etherparse::Ipv4Header::from_slice(&bytes).unwrap();
-        assert_eq!(header.header_checksum, header.calc_header_checksum());
-        assert_eq!(header.source, EXTERNAL.octets());
-        out.extend_from_slice(payload);
+    })
+}
+
+#[test]
+fn a_fragment_waits_for_its_first_one_in_bounds() {
+    // given a later fragment whose first one has not come
+    let mut home = Home::new();
+    let [first, second, third] = parts(1);
+    assert_eq!(home.run(Lan, &second), Out::Held);
+    assert!(home.nat.counters().balanced());
+    // when it does not come in time, then the fragment is given up, and counted
+    home.wait_ms(FRAGMENT_HELD_MS);
+    assert_eq!(home.nat.counters().dropped(DropReason::FragmentUnknown), 1);
+    assert_eq!(home.nat.next_deadline(), None);
+    // when it comes in time, then all that wait are given out
+    assert_eq!(home.run(Lan, &third), Out::Held);
+    assert_eq!(home.run(Lan, &second), Out::Held);
+    assert!(matches!(home.run(Lan, &first), Out::Forward(_)));
+    let mut out = [0; FRAGMENT_HELD_MAX];
+    for expected in [&third, &second] {
+        let released = home.nat.released(&mut out, home.now).unwrap();
+        assert_eq!(released[12..16], EXTERNAL.octets());
+        assert_eq!(released[20..], expected[20..]);
     }
-    let again = ip(etherparse::IpNumber::UDP, EXTERNAL, FAR, &out);
-    assert_eq!(ends(&again), ((EXTERNAL, 5_000), (FAR, 9_000)));
-    // and after the reassembly time a straggler is dropped
+    assert_eq!(home.nat.released(&mut out, home.now), None);
+    // and after the reassembly time, what is late waits anew
     home.wait_ms(FRAGMENT_TIMEOUT_MS);
-    assert_eq!(
-        home.run(Lan, &parts[1]),
-        Out::Drop(DropReason::FragmentUnknown)
-    );
+    assert_eq!(home.run(Lan, &second), Out::Held);
+    assert!(home.nat.counters().balanced());
+}
+
+#[test]
+fn a_group_without_room_keeps_what_it_has() {
+    // given a host that has as many fragments waiting as its group keeps
+    let mut home = Home::new();
+    let [first, second, _] = parts(0);
+    for identification in 0..u16::try_from(FRAGMENT_GROUP_HELD).unwrap() {
+        let [_, second, _] = parts(identification);
+        assert_eq!(home.run(Lan, &second), Out::Held);
+    }
+    // when one more comes, then it is dropped for that, and the first one's is still there
+    let [_, more, _] = parts(999);
+    assert_eq!(home.run(Lan, &more), Out::Drop(DropReason::FragmentNoRoom));
+    assert!(matches!(home.run(Lan, &first), Out::Forward(_)));
+    let mut out = [0; FRAGMENT_HELD_MAX];
+    let released = home.nat.released(&mut out, home.now).unwrap();
+    assert_eq!(released[20..], second[20..]);
+    // and then there is room again
+    assert_eq!(home.run(Lan, &more), Out::Held);
+    assert!(home.nat.counters().balanced());
+}
+
+#[test]
+fn a_fragment_that_is_held_goes_nowhere_when_its_flow_has_gone() {
+    // given one that was released too late: its flow ended in between
+    let mut home = Home::new();
+    let [first, second, _] = parts(1);
+    home.run(Lan, &second);
+    home.run(Lan, &first);
+    home.event(NatEvent::WanAddress(Some(lease(Ipv4Addr::new(
+        203, 0, 113, 77,
+    )))));
+    let mut out = [0; FRAGMENT_HELD_MAX];
+    assert_eq!(home.nat.released(&mut out, home.now), None);
+    assert_eq!(home.nat.counters().dropped(DropReason::FragmentUnknown), 1);
+    assert!(home.nat.counters().balanced());
 }
 
 #[test]

@@ -120,8 +120,14 @@ fn a_service_opens_what_its_policy_says() {
 fn a_service_has_no_address_but_its_own() {
     let mut home = Home::with_web(NetworkPolicy::Wan);
     for source in [Ipv4Addr::new(10, 213, 0, 6), ROUTER, ANN, FAR, EXTERNAL] {
-        let reason = home.drop(Service, SYN, (source, 5_000), (FAR, 80));
-        assert_eq!(reason, DropReason::Source, "{source}");
+        let reason = home.drop(Service, SYN, (source, 5_000), (OTHER, 80));
+        let own = [ROUTER, EXTERNAL].contains(&source);
+        let expected = if own {
+            DropReason::LandAttack
+        } else {
+            DropReason::ReversePath
+        };
+        assert_eq!(reason, expected, "{source}");
     }
 }
 
@@ -263,7 +269,7 @@ fn closing_a_port_ends_what_came_through_it_and_nothing_else() {
     home.event(NatEvent::Detach { id: web_id() });
     assert_eq!(
         home.drop(Service, SYN, (WEB, 1), (FAR, 80)),
-        DropReason::Source
+        DropReason::ReversePath
     );
     home.pass(Lan, ACK, (ANN, 5_001), (FAR, 80));
 }
@@ -324,14 +330,14 @@ fn packets_to_no_host_are_dropped_by_reason() {
             Wan,
             (Ipv4Addr::new(224, 0, 0, 1), 9),
             (EXTERNAL, 9),
-            DropReason::Source,
+            DropReason::SourceBroadcast,
         ),
-        (Wan, (WEB, 9), (EXTERNAL, 9), DropReason::Source),
+        (Wan, (WEB, 9), (EXTERNAL, 9), DropReason::ReversePath),
         (
             Lan,
             (Ipv4Addr::new(192, 168, 1, 255), 9),
             (FAR, 9),
-            DropReason::Source,
+            DropReason::SourceBroadcast,
         ),
     ] {
         assert_eq!(

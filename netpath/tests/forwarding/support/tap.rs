@@ -117,7 +117,7 @@ impl Tap {
     /// The frames up to the first one that is the mark, which is not among them. What was sent before
     /// a mark has arrived before it, or never does.
     #[track_caller]
-    pub fn until(&self, is_mark: impl Fn(&[u8]) -> bool) -> Vec<Vec<u8>> {
+    pub fn until(&self, mut is_mark: impl FnMut(&[u8]) -> bool) -> Vec<Vec<u8>> {
         let mut seen = Vec::new();
         while let Some(frame) = self.next(PATIENCE) {
             if is_mark(&frame) {
