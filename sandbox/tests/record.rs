@@ -8,8 +8,9 @@ use hearth_model::manifest::Manifest;
 use hearth_model::plan::SeccompPlan;
 use hearth_sandbox::sys::process::Ended;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
 use support::{Programs, both, open_folder, place, plan, run};
 
 /// A manifest around what was recorded.
@@ -331,29 +332,59 @@ fn what_can_not_be_recorded_is_an_error_with_its_reason() {
     assert!(said.contains("this shell is itself recorded"), "{said}");
 }
 
+/// Starts a recording and waits until the command has done the last of these acts; its folder goes with it.
+fn started(programs: &Programs, acts: &[&str], last: &str) -> (tempfile::TempDir, PathBuf, Child) {
+    let (folder, path) = caller(programs);
+    let file = folder.path().join("out.toml");
+    let mut child = Command::new(&programs.launcher)
+        .args([
+            "record",
+            "-o",
+            file.to_str().unwrap(),
+            "--",
+            path.to_str().unwrap(),
+        ])
+        .args(acts)
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let output = child.stdout.as_mut().unwrap();
+    let (mut said, mut byte) = (Vec::new(), [0]);
+    while !said.ends_with(format!("CALLED {last} ok\n").as_bytes()) {
+        assert_eq!(output.read(&mut byte).unwrap(), 1, "{}", text(&said));
+        said.extend(byte);
+    }
+    (folder, file, child)
+}
+
 #[test]
-fn a_command_that_does_not_end_is_asked_to_and_then_killed() {
+fn a_command_that_does_not_end_is_asked_to_and_what_it_left_behind_is_killed() {
     for programs in both() {
-        // given a recorded program that leaves a child which sleeps
-        let (folder, path) = caller(programs);
-        let file = folder.path().join("out.toml");
-        let mut child = Command::new(&programs.launcher)
-            .args(["record", "-o", file.to_str().unwrap(), "--"])
-            .args([path.to_str().unwrap(), "fork", "orphan", "fork", "sleep"])
-            .stdout(std::process::Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines =
-            std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
-        assert!(lines.any(|line| line.unwrap() == "CALLED orphan ok"));
-        assert!(lines.any(|line| line.unwrap() == "CALLED fork ok"));
-        // when the recorder is asked to end
-        // SAFETY: takes no pointer; the child was not waited for, so the number is still its own.
-        unsafe { libc::kill(child.id() as i32, libc::SIGTERM) };
-        // then nobody is left and what was seen is written
-        assert_eq!(child.wait().unwrap().code(), Some(0), "{}", programs.word);
-        assert!(lines.next().is_none());
-        assert!(fs::read_to_string(file).unwrap().contains("exec-children"));
+        for (acts, last) in [
+            // given a command that goes on, and one that has left a child which does
+            (&["fork", "sleep"][..], "fork"),
+            (&["orphan", "fork", "sleep"], "fork"),
+        ] {
+            let (_folder, file, mut child) = started(programs, acts, last);
+            // when the recorder is asked to end, once
+            // SAFETY: takes no pointer; the child was not waited for, so the number is still its own.
+            unsafe { libc::kill(child.id() as i32, libc::SIGTERM) };
+            // then nobody is left who could write, and what was seen is written
+            let mut rest = String::new();
+            child
+                .stdout
+                .take()
+                .unwrap()
+                .read_to_string(&mut rest)
+                .unwrap();
+            assert_eq!(
+                child.wait().unwrap().code(),
+                Some(0),
+                "{} {rest}",
+                programs.word
+            );
+            assert!(fs::read_to_string(file).unwrap().contains("exec-children"));
+        }
     }
 }
 

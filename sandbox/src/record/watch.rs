@@ -6,7 +6,7 @@ use crate::seccomp::abi::Abi;
 use crate::seccomp::instruction::Instruction;
 use crate::sys::listener::{self, Call, Reaped, Verdict};
 use crate::sys::privilege::{self, Capabilities, Groups};
-use crate::sys::process::Ended;
+use crate::sys::process::{self, Ended};
 use crate::sys::{Errno, listener::Watched, signals as passed_on};
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -94,6 +94,8 @@ fn reason(error: &std::io::Error) -> String {
 /// Between fork and exec: becomes what the command is to be, with the filter last. All that this calls
 /// afterwards is in the base policy, so that nothing of ours is told.
 fn put_on(guise: &Guise, filter: &[Instruction], socket: BorrowedFd<'_>) -> Result<(), Errno> {
+    // Ours are blocked; inside, a service starts with none blocked and none ignored.
+    process::reset_inherited()?;
     if let Some(root) = &guise.root {
         listener::change_root(root)?;
     }
