@@ -7,7 +7,11 @@ use hearth_sandbox::launcher;
 use hearth_sandbox::record::{self, RecordArgs};
 use hearth_sandbox::run::{self, RunArgs};
 use hearth_sandbox::seccomp::lint::{self, LintArgs};
+use hearth_sandbox::sys::memory::OnePiece;
 use std::process::ExitCode;
+
+#[global_allocator]
+static MEMORY: OnePiece = OnePiece::new();
 
 /// Run one program in a sandbox.
 #[derive(Parser)]
@@ -32,6 +36,10 @@ enum Action {
 }
 
 fn main() -> ExitCode {
+    // PID 1 types no flags: nothing to parse is a tenth of a start.
+    if std::env::args_os().skip(1).eq(["exec-plan"]) {
+        return ExitCode::from(launcher::exec_plan());
+    }
     ExitCode::from(match Command::parse().action {
         Action::Run(args) => run::run(&args),
         Action::Record(args) => record::record(&args),

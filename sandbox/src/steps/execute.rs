@@ -1,13 +1,14 @@
 //! The one loop that carries a list of actions out. It holds no policy: what is done, and in which
 //! order, is in the list.
 
-use super::action::{Action, FileSystem, Need, Operation, Target};
-use crate::sys::mount::{self, Kind, NO_DEV, NO_EXEC, NO_SUID, NewFileSystem, READ_ONLY, Reach};
+use super::action::{Action, FileSystem, Need, Operation};
+use super::inside::Inside;
+use crate::sys::mount::{self, Kind, NO_DEV, NO_SUID, NewFileSystem, READ_ONLY, Reach};
 use crate::sys::privilege::Owner;
 use crate::sys::{Errno, privilege, process, seccomp};
 use hearth_model::limits::LAUNCHER_STATUS_FD;
 use hearth_model::step::{Step, StepFailure};
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -31,7 +32,7 @@ pub fn carry_out(list: &[Action]) -> StepFailure {
 }
 
 /// One action. `root` is the new root from [`Operation::Root`] to [`Operation::Pivot`].
-fn perform(operation: &Operation, root: &mut Option<OwnedFd>) -> Result<(), Errno> {
+fn perform(operation: &Operation, root: &mut Option<Inside>) -> Result<(), Errno> {
     match operation {
         Operation::CloseDescriptors => close_descriptors(),
         Operation::NewSession => process::reset_inherited().and_then(|()| process::new_session()),
@@ -39,7 +40,7 @@ fn perform(operation: &Operation, root: &mut Option<OwnedFd>) -> Result<(), Errn
         Operation::Loopback => process::loopback_up(),
         Operation::PrivateTree => mount::make_tree_private(),
         Operation::Root { source } => {
-            *root = Some(mount_root(source)?);
+            *root = Some(Inside::new(mount_root(source)?));
             Ok(())
         }
         Operation::NewFileSystem(new) => mount_new(inside(root)?, new),
@@ -57,26 +58,24 @@ fn perform(operation: &Operation, root: &mut Option<OwnedFd>) -> Result<(), Errn
             // A folder is never a way to devices, wherever it is.
             let only_folders = if kind == Kind::Folder { NO_DEV } else { 0 };
             mount::add_attributes(copy.as_fd(), attributes.0 | only_folders, Reach::Tree)?;
-            let place = place(inside(root)?, target, kind)?;
-            mount::attach(copy.as_fd(), place.as_fd())
+            inside(root)?.attach(copy.as_fd(), target, kind)
         }
-        Operation::Link { folder, name, to } => {
-            let folder = mount::find(inside(root)?, folder)?;
-            mount::make_link(folder.as_fd(), name, to)
-        }
+        Operation::Link { folder, name, to } => inside(root)?.link(folder, name, to),
         Operation::Restrict { target, attributes } => {
-            let place = mount::find(inside(root)?, target)?;
+            let place = inside(root)?.find(target)?;
             mount::add_attributes(place.as_fd(), attributes.0, Reach::Mount)
         }
-        Operation::ReadOnlyPath(path) => read_only(inside(root)?, path),
-        Operation::Mask(path) => mask(inside(root)?, path),
+        Operation::ReadOnlyPath(path) => inside(root)?.read_only(path),
+        Operation::Mask(path) => inside(root)?.mask(path),
         Operation::Pivot => {
-            mount::pivot(inside(root)?)?;
+            mount::pivot(inside(root)?.root())?;
             *root = None;
             Ok(())
         }
         Operation::Limit(limit, value) => privilege::set_limit(*limit, *value),
-        Operation::NamespaceLimit { file, most } => limit_namespace(inside(root)?, file, *most),
+        Operation::NamespaceLimit { file, most } => {
+            limit_namespace(inside(root)?.root(), file, *most)
+        }
         Operation::Keyring => keyring(),
         Operation::ForeignNetwork => match privilege::network_owner()? {
             Owner::Another => Ok(()),
@@ -99,8 +98,8 @@ fn perform(operation: &Operation, root: &mut Option<OwnedFd>) -> Result<(), Errn
 }
 
 /// The new root; EBADF where the list mounts something before it.
-fn inside(root: &Option<OwnedFd>) -> Result<BorrowedFd<'_>, Errno> {
-    root.as_ref().map(AsFd::as_fd).ok_or(Errno(libc::EBADF))
+fn inside(root: &mut Option<Inside>) -> Result<&mut Inside, Errno> {
+    root.as_mut().ok_or(Errno(libc::EBADF))
 }
 
 fn close_descriptors() -> Result<(), Errno> {
@@ -120,7 +119,7 @@ fn mount_root(source: &CStr) -> Result<OwnedFd, Errno> {
     Ok(copy)
 }
 
-fn mount_new(root: BorrowedFd<'_>, new: &FileSystem) -> Result<(), Errno> {
+fn mount_new(inside: &mut Inside, new: &FileSystem) -> Result<(), Errno> {
     let setup = match NewFileSystem::open(new.kind) {
         Err(Errno(libc::ENODEV)) if new.need == Need::WhereTheKernelHasIt => return Ok(()),
         other => other?,
@@ -129,86 +128,7 @@ fn mount_new(root: BorrowedFd<'_>, new: &FileSystem) -> Result<(), Errno> {
         setup.option(key, value)?;
     }
     let made = setup.mount(new.attributes.0)?;
-    let place = place(root, &new.target, Kind::Folder)?;
-    mount::attach(made.as_fd(), place.as_fd())
-}
-
-/// The place to mount over.
-fn place(root: BorrowedFd<'_>, target: &Target, kind: Kind) -> Result<OwnedFd, Errno> {
-    match target {
-        Target::InImage(path) => mount::find(root, path),
-        Target::Made(path) => {
-            make(root, path, kind)?;
-            mount::find(root, path)
-        }
-    }
-}
-
-/// Makes a file or a folder, and the folders above it, where they are missing.
-fn make(root: BorrowedFd<'_>, path: &CStr, kind: Kind) -> Result<(), Errno> {
-    let names = path.to_bytes().split(|&byte| byte == b'/');
-    let mut names = names.filter(|name| !name.is_empty()).peekable();
-    let mut folder = mount::find(root, c"/")?;
-    let mut above = Vec::new();
-    while let Some(name) = names.next() {
-        let text = CString::new(name).map_err(|_| Errno(libc::EINVAL))?;
-        let made = match kind {
-            Kind::File | Kind::Device if names.peek().is_none() => {
-                mount::make_file(folder.as_fd(), &text)
-            }
-            Kind::File | Kind::Device | Kind::Folder => {
-                mount::make_folder(folder.as_fd(), &text, 0o755)
-            }
-        };
-        match made {
-            Ok(()) | Err(Errno(libc::EEXIST)) => {}
-            Err(errno) => return Err(errno),
-        }
-        above.push(b'/');
-        above.extend(name);
-        if names.peek().is_some() {
-            let path = CString::new(above.clone()).map_err(|_| Errno(libc::EINVAL))?;
-            folder = mount::find(root, &path)?;
-        }
-    }
-    Ok(())
-}
-
-/// The place at `path`, or none where this kernel has no such file.
-fn existing(root: BorrowedFd<'_>, path: &CStr) -> Result<Option<OwnedFd>, Errno> {
-    match mount::find(root, path) {
-        Ok(place) => Ok(Some(place)),
-        Err(Errno(libc::ENOENT)) => Ok(None),
-        Err(errno) => Err(errno),
-    }
-}
-
-fn read_only(root: BorrowedFd<'_>, path: &CStr) -> Result<(), Errno> {
-    let Some(place) = existing(root, path)? else {
-        return Ok(());
-    };
-    let copy = mount::clone_open(place.as_fd())?;
-    mount::add_attributes(copy.as_fd(), READ_ONLY, Reach::Mount)?;
-    mount::attach(copy.as_fd(), place.as_fd())
-}
-
-fn mask(root: BorrowedFd<'_>, path: &CStr) -> Result<(), Errno> {
-    let Some(place) = existing(root, path)? else {
-        return Ok(());
-    };
-    let cover = match mount::kind(place.as_fd())? {
-        Kind::File | Kind::Device => {
-            let null = mount::find(root, c"/dev/null")?;
-            mount::clone_open(null.as_fd())?
-        }
-        Kind::Folder => {
-            let setup = NewFileSystem::open(c"tmpfs")?;
-            setup.option(c"mode", c"555")?;
-            setup.option(c"nr_inodes", c"1")?;
-            setup.mount(READ_ONLY | NO_SUID | NO_DEV | NO_EXEC)?
-        }
-    };
-    mount::attach(cover.as_fd(), place.as_fd())
+    inside.attach(made.as_fd(), &new.target, Kind::Folder)
 }
 
 /// A kernel that does not count something has no file for it.

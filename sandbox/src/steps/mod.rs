@@ -4,6 +4,7 @@
 pub mod action;
 pub mod build;
 pub mod execute;
+pub mod inside;
 pub mod landlock;
 
 #[cfg(test)]

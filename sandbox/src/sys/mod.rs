@@ -6,6 +6,7 @@ pub mod clone;
 pub mod landlock;
 pub mod listener;
 pub mod loop_device;
+pub mod memory;
 pub mod mount;
 pub mod privilege;
 pub mod process;

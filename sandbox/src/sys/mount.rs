@@ -190,6 +190,25 @@ pub fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Errno
     .map(|_| ())
 }
 
+/// The same over the entry `name` of a folder; a link there is not followed.
+///
+/// # Errors
+/// As move_mount(2).
+pub fn attach_at(mount: BorrowedFd<'_>, folder: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
+    // SAFETY: the empty path and `name` are NUL-terminated strings that live through the call.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_move_mount,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            folder.as_raw_fd(),
+            name.as_ptr(),
+            MOVE_MOUNT_F_EMPTY_PATH,
+        )
+    })
+    .map(|_| ())
+}
+
 /// The place that `path` names for a process whose root is `root`: symbolic links and `..` stay inside.
 ///
 /// # Errors
@@ -273,12 +292,11 @@ pub fn make_folder(parent: BorrowedFd<'_>, name: &CStr, mode: u32) -> Result<(),
 /// Makes an empty file to mount over.
 ///
 /// # Errors
-/// As openat(2): EEXIST where there is something.
+/// As mknod(2): EEXIST where there is something.
 pub fn make_file(parent: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
-    let flags = libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY | libc::O_CLOEXEC;
+    let mode = libc::S_IFREG | 0o644;
     // SAFETY: `name` is a NUL-terminated string that lives through the call.
-    let made = unsafe { libc::openat(parent.as_raw_fd(), name.as_ptr(), flags, 0o644) };
-    owned(libc::c_long::from(made)).map(drop)
+    check_int(unsafe { libc::mknodat(parent.as_raw_fd(), name.as_ptr(), mode, 0) }).map(|_| ())
 }
 
 /// symlinkat(2).
