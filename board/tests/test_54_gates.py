@@ -105,6 +105,18 @@ def test_a_gate_that_the_kernel_would_interpret_fails_the_start_by_name(fenced):
     fenced.check("hearth start fenced", timeout=120)
 
 
+def test_a_command_that_root_runs_stands_at_the_same_gates(gateway):
+    # given a command without a network that may make sockets, when it connects outside or to itself
+    run = "hearth-sandbox run --policy network-client -- /bin/busybox wget -q -O - http://"
+    far, near = gateway.run(f"{run}198.51.100.7/ 2>&1"), gateway.run(f"{run}127.0.0.1:9/ 2>&1")
+    # then the gate refuses what the empty network could only not reach
+    assert far[1] != 0 and "Operation not permitted" in far[0], far
+    assert near[1] != 0 and "Connection refused" in near[0], near
+    assert not [line for line in (far[0] + near[0]).splitlines() if "gates" in line]
+    # and nothing is left
+    assert gateway.run("ls -d /sys/fs/cgroup/hearth-sandbox*")[1] != 0
+
+
 def test_the_home_has_its_names_and_addresses_behind_the_gates(fenced, lan):
     # dnsmasq serves at 53 and 67 and asks the Internet; nginx answers
     assert lan.resolve("gateway.lan", "192.168.1.2") == ["192.168.1.1"]

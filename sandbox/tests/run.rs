@@ -71,6 +71,8 @@ fn without_limits_it_refuses_or_says_what_is_not_applied() {
                 "{missing}"
             );
             assert!(missing.contains("pids.max = 256"), "{missing}");
+            let gates = "not applied: gates for devices, sockets and ports: ";
+            assert!(missing.contains(gates), "{missing}");
         }
     }
 }

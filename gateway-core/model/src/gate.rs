@@ -183,18 +183,53 @@ impl Gate {
     /// says, and connections to its own loopback alone.
     #[must_use]
     pub fn without_network(manifest: &Manifest) -> Gate {
-        let base = BASE_DEVICES.iter().copied();
+        let mut gate = Gate::base();
         let granted = manifest.devices().iter().map(|device| device.numbers());
-        let devices = base.chain(granted).map(|(major, minor)| DeviceRule {
-            kind: DeviceKind::Character,
-            major,
-            minor: Some(minor),
-        });
+        gate.devices.extend(granted.map(character));
+        gate.served = manifest.served();
+        gate
+    }
+
+    /// What everybody has: the devices that each program expects, its own loopback, clients' ports.
+    #[must_use]
+    pub fn base() -> Gate {
         Gate {
-            devices: devices.collect(),
+            devices: BASE_DEVICES.into_iter().map(character).collect(),
             targets: own_loopback().to_vec(),
-            served: manifest.served(),
+            served: Vec::new(),
         }
+    }
+
+    /// What they allow, one rule a line, for a person who looks at a plan.
+    #[must_use]
+    pub fn words(&self) -> Vec<String> {
+        let devices = self.devices.iter().map(|rule| {
+            let kind = match rule.kind {
+                DeviceKind::Block => 'b',
+                DeviceKind::Character => 'c',
+            };
+            let minor = rule.minor.map_or("*".to_owned(), |minor| minor.to_string());
+            format!("device {kind} {}:{minor}: read and write", rule.major)
+        });
+        let targets = self.targets.iter().map(|target| {
+            let port = match target.port {
+                Some(port) if target.bits() == 48 => format!(" port {port}"),
+                Some(_) | None => String::new(),
+            };
+            let verdict = match target.verdict {
+                Verdict::Allow => "allowed".to_owned(),
+                Verdict::Refuse(refusal) => format!("refused ({refusal})"),
+            };
+            format!(
+                "connect {}/{}{port}: {verdict}",
+                target.address, target.prefix
+            )
+        });
+        let served = self.served.iter().map(|served| match served.port {
+            0 => format!("bind {}: every port", served.transport),
+            port => format!("bind {} {port}", served.transport),
+        });
+        devices.chain(targets).chain(served).collect()
     }
 
     fn linked(mut self, manifest: &Manifest, gateway: &GatewayConfig, own: Ipv4Addr) -> Gate {
@@ -276,6 +311,14 @@ impl Gate {
             served.transport == transport && (served.port == port || served.port == 0)
         };
         self.served.iter().any(ours)
+    }
+}
+
+fn character((major, minor): (u32, u32)) -> DeviceRule {
+    DeviceRule {
+        kind: DeviceKind::Character,
+        major,
+        minor: Some(minor),
     }
 }
 
@@ -434,6 +477,19 @@ mod tests {
                 verdict,
                 "{major}:{minor}"
             );
+        }
+    }
+
+    #[test]
+    fn its_words_are_a_line_for_each_rule() {
+        let words = gate("network = \"lan\"\nlisten = [\"lan tcp 8080 -> 80\"]").words();
+        for line in [
+            "device c 1:3: read and write",
+            "connect 192.168.1.2/32 port 53: allowed",
+            "connect 192.168.1.1/32: refused (gateway)",
+            "bind tcp 80",
+        ] {
+            assert!(words.iter().any(|it| it == line), "{line}: {words:#?}");
         }
     }
 

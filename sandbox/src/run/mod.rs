@@ -2,6 +2,7 @@
 
 pub mod args;
 mod attend;
+mod gates;
 mod plan;
 mod report;
 
@@ -45,6 +46,7 @@ fn attempt(args: &RunArgs) -> Result<u8, String> {
         mut plan,
         limits,
         ids,
+        gate,
         missing,
     } = prepared;
     for lack in &missing {
@@ -56,6 +58,13 @@ fn attempt(args: &RunArgs) -> Result<u8, String> {
         Some(group) => Some(group.open().map_err(|error| error.to_string())?),
         None => None,
     };
+    let lack = match &cgroup {
+        Some(cgroup) => gates::stand(cgroup.as_fd(), &gate)?,
+        None => Some("they stand at the control group, and there is none".to_owned()),
+    };
+    if let Some(why) = lack {
+        eprintln!("hearth-sandbox: not applied: {}: {why}", gates::WORDS);
+    }
     let namespace = match &args.network {
         NetworkArg::None | NetworkArg::Host => None,
         NetworkArg::File(path) => {

@@ -1,11 +1,13 @@
 //! From flags or a manifest to a plan, its limits, and what of it can not be had here.
 
 use super::args::{NetworkArg, RunArgs};
+use super::gates;
 use crate::limits::{RUN_OPEN_FILES, RUN_TMP_MIB, RUN_UID};
 use crate::outside::cgroup::Limits;
 use crate::outside::{FIRST_ID, Ids};
 use crate::steps::landlock;
 use crate::sys::{clone, process};
+use hearth_model::gate::Gate;
 use hearth_model::gateway::GatewayConfig;
 use hearth_model::limits::{PLAN_VERSION, UID_COUNT};
 use hearth_model::manifest::{Grant, Manifest, Network};
@@ -47,6 +49,8 @@ pub struct Prepared {
     pub limits: Limits,
     /// Its ids.
     pub ids: Ids,
+    /// What it may open, reach and bind, for the control group.
+    pub gate: Gate,
     /// What it lacks.
     pub missing: Missing,
 }
@@ -86,6 +90,7 @@ pub fn prepare(args: &RunArgs) -> Result<Prepared, String> {
     }
     Ok(Prepared {
         limits: limits(args, manifest.as_ref()),
+        gate: gates::gate(&plan, manifest.as_ref(), &args.network),
         plan,
         ids,
         missing,
@@ -299,6 +304,14 @@ fn gateways(missing: &mut Missing, manifest: &Manifest, network: &NetworkArg) {
         if manifest.grants(grant) {
             miss(missing, format!("access.grants {name}"), here);
         }
+    }
+    for device in manifest.devices() {
+        let path = device.path();
+        miss(
+            missing,
+            format!("access.devices {path}"),
+            format!("give it: --bind {path} {path}"),
+        );
     }
     if manifest.memory_reserve() > Bytes(0) {
         miss(missing, "resources.memory.reserve", here);

@@ -1,11 +1,14 @@
 //! `--dry-run`: the plan as it would be carried out here, for people and as JSON.
 
+use super::gates;
 use super::plan::{Missing, NotApplied, Prepared, miss};
 use crate::outside::cgroup::{self, CgroupError, Limits};
 use crate::steps::action::Action;
 use crate::steps::build::build;
 use crate::steps::landlock;
+use crate::sys::process;
 use hearth_model::cgroup::Setting;
+use hearth_model::gate::Gate;
 use serde::Serialize;
 use std::fs;
 use std::io::{self, Write as _};
@@ -15,6 +18,8 @@ use std::io::{self, Write as _};
 struct Report {
     /// Files of the control group and their values.
     limits: Vec<Limit>,
+    /// What the control group's gates allow.
+    gates: Vec<String>,
     /// What is done, in order.
     steps: Vec<Done>,
     /// Landlock's level in this kernel, 0 for none.
@@ -61,6 +66,10 @@ pub fn dry_run(prepared: Prepared, json: bool) -> Result<u8, String> {
         for setting in prepared.limits.settings() {
             miss(&mut missing, format!("limit {setting}"), error.to_string());
         }
+        let why = "they stand at the control group, and there is none";
+        miss(&mut missing, gates::WORDS, why);
+    } else if process::effective_uid() != 0 {
+        miss(&mut missing, gates::WORDS, "that takes root");
     }
     let text = if json {
         let report = Report {
@@ -70,13 +79,14 @@ pub fn dry_run(prepared: Prepared, json: bool) -> Result<u8, String> {
                 .into_iter()
                 .map(of_setting)
                 .collect(),
+            gates: prepared.gate.words(),
             steps: list.iter().map(Done::of).collect(),
             landlock_level: landlock::kernel_level(),
             not_applied: missing,
         };
         serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?
     } else {
-        in_words(&prepared.limits, &list, &missing)
+        in_words(&prepared.limits, &prepared.gate, &list, &missing)
     };
     match writeln!(io::stdout(), "{text}") {
         // Who reads it has enough, as in `... --dry-run -- cmd | head`.
@@ -94,9 +104,11 @@ fn of_setting(setting: Setting) -> Limit {
     }
 }
 
-fn in_words(limits: &Limits, list: &[Action], missing: &Missing) -> String {
+fn in_words(limits: &Limits, gate: &Gate, list: &[Action], missing: &Missing) -> String {
     let limits = limits.settings().into_iter();
     let limits = limits.map(|setting| format!("    limit {setting}"));
+    let gates = gate.words().into_iter();
+    let gates = gates.map(|words| format!("    gate {words}"));
     let steps = list
         .iter()
         .enumerate()
@@ -104,7 +116,7 @@ fn in_words(limits: &Limits, list: &[Action], missing: &Missing) -> String {
     let lacks = missing
         .iter()
         .map(|lack| format!("    not applied: {}: {}", lack.what, lack.why));
-    let lines: Vec<String> = limits.chain(steps).chain(lacks).collect();
+    let lines: Vec<String> = limits.chain(gates).chain(steps).chain(lacks).collect();
     lines.join("\n")
 }
 

@@ -8,7 +8,7 @@ pub mod inside;
 pub mod landlock;
 
 #[cfg(test)]
-mod testing {
+pub(crate) mod testing {
     use hearth_model::limits::PLAN_VERSION;
     use hearth_model::plan::{Identity, Plan, Ports, SeccompPlan, TcpPlan};
     use hearth_model::{Bytes, ServiceName};
