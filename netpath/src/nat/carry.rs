@@ -297,6 +297,7 @@ impl<C: Carrier> Nat<C> {
             };
             session.mapping = Some(mapping);
             session.peer = self.permit(&session);
+            session.target = self.aim(plan);
         }
         if pair.initiator.protocol == Protocol::Tcp {
             session.tcp = TcpState::open();

@@ -115,7 +115,15 @@ impl<C: Carrier> Nat<C> {
         let mut session = Session::new(*tuple, responder, host);
         session.mapping = mapping;
         session.peer = self.permit(&session);
+        session.target = self.aim(plan);
         self.add(session, now)
+    }
+
+    /// Keeps the mapping that a hairpin's destination goes by.
+    pub(super) fn aim(&mut self, plan: &Plan) -> Option<Row> {
+        let target = plan.target?;
+        self.mappings.share(target);
+        Some(target)
     }
 
     /// The permission that a flow through a mapping gives to whom it talks to, where the filter asks for
@@ -208,6 +216,9 @@ impl<C: Carrier> Nat<C> {
         }
         if let Some(mapping) = session.mapping {
             self.mappings.release(mapping);
+        }
+        if let Some(target) = session.target {
+            self.mappings.release(target);
         }
         if let Some(peer) = session.peer {
             self.peers.release(peer);

@@ -329,7 +329,8 @@ impl<C: Carrier> Nat<C> {
             protocol,
             zone: from,
         };
-        if let Some(found) = self.live(&tuple, now) {
+        let found = self.live(&tuple, now);
+        if let Some(found) = found.filter(|(_, side)| may_come_from(*side, kind)) {
             if !self.begins_anew(found, kind, now) {
                 return self.pass(found, kind, &mut packet, now);
             }
@@ -409,6 +410,16 @@ impl<C: Carrier> Nat<C> {
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+}
+
+/// With identifier 0, a question and an answer have the same tuple: only the end that opened a flow of
+/// echoes asks, and only the other one answers.
+fn may_come_from(side: Side, kind: Kind) -> bool {
+    match kind {
+        Kind::EchoRequest => side == Side::Initiator,
+        Kind::EchoReply => side == Side::Responder,
+        Kind::Tcp(_) | Kind::Udp | Kind::IcmpError => true,
     }
 }
 

@@ -48,6 +48,9 @@ pub struct Plan {
     pub source: SourceRule,
     /// Whose share it counts in.
     pub charge: Ipv4Addr,
+    /// In a hairpin, the mapping that its destination goes by: it must not end before the flow does, or
+    /// its port would be two endpoints' (RFC 4787 REQ-3).
+    pub target: Option<Row>,
 }
 
 /// What a packet without a flow is.
@@ -153,6 +156,7 @@ impl<C: Carrier> Nat<C> {
                 port,
                 source,
                 charge: tuple.source,
+                target: None,
             })
         };
         match place {
@@ -174,10 +178,15 @@ impl<C: Carrier> Nat<C> {
                 };
                 match mapped {
                     None => Ok(Opening::Local),
-                    Some((_, mapping)) if self.places.is_lan_host(mapping.inside.address) => {
-                        let inside = mapping.inside;
-                        let source = SourceRule::Mapped;
-                        Ok(flow(Zone::Lan, inside.address, inside.port, source))
+                    Some((row, mapping)) if self.places.is_lan_host(mapping.inside.address) => {
+                        Ok(Opening::Flow(Plan {
+                            egress: Zone::Lan,
+                            destination: mapping.inside.address,
+                            port: mapping.inside.port,
+                            source: SourceRule::Mapped,
+                            charge: tuple.source,
+                            target: Some(row),
+                        }))
                     }
                     Some(_) => Err(DropReason::Filtered.into()),
                 }
@@ -247,6 +256,7 @@ impl<C: Carrier> Nat<C> {
             port: tuple.ports.destination,
             source,
             charge: tuple.source,
+            target: None,
         }))
     }
 
@@ -267,6 +277,7 @@ impl<C: Carrier> Nat<C> {
                 port,
                 source: SourceRule::Keep,
                 charge: address,
+                target: None,
             }));
         }
         if let Some((mapping, _)) = self

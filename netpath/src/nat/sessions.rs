@@ -66,6 +66,8 @@ pub struct Session {
     pub host: Option<Row>,
     /// The mapping that its source goes by.
     pub mapping: Option<Row>,
+    /// The mapping that its destination goes by, in a hairpin.
+    pub target: Option<Row>,
     /// The permission it keeps alive (UDP through a mapping).
     pub peer: Option<Row>,
     /// Packets that the machine itself has passed on, as far as that decides whether the flow lasts.
@@ -94,6 +96,7 @@ impl Session {
             tcp: TcpState::default(),
             host: Some(host),
             mapping: None,
+            target: None,
             peer: None,
             packets: 0,
             carried: None,

@@ -112,3 +112,18 @@ fn an_unsolicited_reply_opens_nothing() {
     let reason = home.drop(Lan, Body::EchoReply, (ANN, 0), (FAR, 7));
     assert_eq!(reason, DropReason::Unsolicited);
 }
+
+#[test]
+fn an_identifier_of_0_turns_no_answer_into_a_question() {
+    // given a flow whose identifier is 0 on both sides
+    let mut home = Home::new();
+    let seen = home.pass(Lan, Body::EchoRequest, (ANN, 0), (FAR, 0)).0;
+    assert_eq!(seen, (EXTERNAL, 0));
+    // when the inside answers and the outside asks, which look the same, then nothing passes by the flow
+    let reason = home.drop(Lan, Body::EchoReply, (ANN, 0), (FAR, 0));
+    assert_eq!(reason, DropReason::Unsolicited);
+    let asks = packet(Body::EchoRequest, (FAR, 0), (EXTERNAL, 0), b"data");
+    assert_eq!(home.run(Wan, &asks), Out::Local);
+    // and the flow's own answer does
+    home.pass(Wan, Body::EchoReply, (FAR, 0), (EXTERNAL, 0));
+}

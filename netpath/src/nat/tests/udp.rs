@@ -235,3 +235,20 @@ fn the_time_to_live_that_runs_out_here_is_answered_by_us() {
     assert_eq!(error.about, ((ANN, 5_000), (FAR, 33_434)));
     assert_eq!(home.nat.counters().answered(DropReason::TtlExceeded), 1);
 }
+
+#[test]
+fn a_hairpin_keeps_the_mapping_that_it_goes_by() {
+    // given a hairpin to a mapping whose own flow ends, while the hairpin goes on
+    let mut home = Home::new();
+    let bob = home.pass(Lan, Body::Udp, (BOB, 6_000), (FAR, DNS_PORT)).0;
+    let ann = home.pass(Lan, Body::Udp, (ANN, 5_000), bob).0;
+    home.wait_ms(UDP_DNS_TIMEOUT_MS + 2 * WHEEL_STEP_MS);
+    assert_eq!(home.nat.sessions.len(), 1);
+    // when another host uses the same port, then it does not get the external one, which is still bob's
+    let other = home.pass(Lan, Body::Udp, (ANN, 6_000), (FAR, 9_000)).0;
+    assert_ne!(other, bob);
+    assert_eq!(home.pass(Lan, Body::Udp, (BOB, 6_000), ann).0, bob);
+    // and when all is over, then nothing is left
+    home.wait_ms(UDP_TIMEOUT_MS + 2 * WHEEL_STEP_MS);
+    assert_eq!((home.nat.sessions.len(), home.nat.mappings.len()), (0, 0));
+}
