@@ -2,7 +2,8 @@
 //! services; in the QEMU image it is the service `caller`.
 //!
 //! Each word is an act: `thread`, `fork` and `spawn` start one and wait for it, `new-user` asks clone(2) for a
-//! user namespace, `client` and `server` use TCP on loopback, `orphan` leaves a child behind that makes the
+//! user namespace, `client` and `server` use TCP on loopback, `netlink` makes
+//! a netlink socket, on i386 by socketcall(2), `orphan` leaves a child behind that makes the
 //! next act after its parent's end, `sleep` stays for ever, `exec` becomes this program once more, with the
 //! rest of the words; any other word is the name of a call that is made with senseless arguments. Each prints
 //! `CALLED <word> ok`, or `errno=N`.
@@ -49,6 +50,29 @@ fn child(number: libc::c_long, flags: libc::c_long) -> std::io::Result<()> {
     }
 }
 
+#[cfg(target_arch = "x86")]
+fn netlink() -> std::io::Result<()> {
+    let arguments: [libc::c_long; 3] = [16, 3, 0];
+    // SAFETY: socket (1) reads three numbers from a live local.
+    let made = unsafe { libc::syscall(libc::SYS_socketcall, 1, arguments.as_ptr()) };
+    if made < 0 {
+        Err(std::io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(not(target_arch = "x86"))]
+fn netlink() -> std::io::Result<()> {
+    // SAFETY: takes no pointer.
+    let made = unsafe { libc::socket(16, 3, 0) };
+    if made < 0 {
+        Err(std::io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
 /// Leaves a child behind, which goes on where its parent ends.
 fn orphan() -> std::io::Result<()> {
     // SAFETY: this program has one thread here.
@@ -81,6 +105,7 @@ fn act(word: &str, rest: &[String]) -> std::io::Result<()> {
             listener.set_nonblocking(true)?;
             listener.accept().map(drop)
         }
+        "netlink" => netlink(),
         "orphan" => orphan(),
         "sleep" => loop {
             std::thread::sleep(std::time::Duration::from_secs(3600));

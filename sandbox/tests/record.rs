@@ -105,6 +105,15 @@ fn each_act_asks_for_its_policy_or_call_and_nothing_else() {
                 &["ptrace", "sched_setaffinity"],
             ),
             (&["new-user", "mount", "bpf"], &[], &[]),
+            (
+                &["netlink"],
+                if programs.word == "i686" {
+                    &["network-client", "netlink"]
+                } else {
+                    &["netlink"]
+                },
+                &[],
+            ),
             // what an exec'd program and one whose parent has ended call counts, too
             (&["exec", "ptrace"], &[], &["ptrace"]),
             (

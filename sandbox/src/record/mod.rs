@@ -8,6 +8,7 @@
 
 pub mod filter;
 pub mod needs;
+pub mod socketcall;
 pub mod text;
 pub mod watch;
 

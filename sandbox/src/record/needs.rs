@@ -264,6 +264,24 @@ impl Needs {
         }))
     }
 
+    /// Takes a call that was made through another, which has its own verdict: it counts where a policy
+    /// can allow it.
+    ///
+    /// # Errors
+    /// [`NeedsError`].
+    pub fn note(&mut self, call: &str, args: &[u64; 6]) -> Result<(), NeedsError> {
+        let need = self.shipped.need(call, args);
+        let everything = self.shipped.names(|_| true);
+        if self.shipped.base.allows(call, args) || !self.shipped.covers(&everything, &need) {
+            return Ok(());
+        }
+        if self.allowable.len() + self.forbidden.len() >= RECORD_NEEDS_MAX {
+            return Err(NeedsError::TooMany);
+        }
+        self.allowable.insert(need);
+        Ok(())
+    }
+
     /// What a manifest must say.
     #[must_use]
     pub fn difference(&self) -> Asked {
@@ -472,6 +490,18 @@ mod tests {
         assert_eq!(stale.stale_calls, ["mq_open"]);
         let missing = compare(&["network-client"], &[]).missing;
         assert_eq!(missing, BTreeSet::from(["listen".into(), "sync".into()]));
+    }
+
+    #[test]
+    fn a_call_behind_another_counts_where_a_policy_can_allow_it() {
+        // given a program whose C library makes a netlink, a raw and a Unix socket by socketcall
+        let mut needs = needs(&[("socketcall", [1, 0, 0, 0, 0, 0])]);
+        for args in [[16, 3, 0, 0, 0, 0], [2, 3, 1, 0, 0, 0], [1, 1, 0, 0, 0, 0]] {
+            needs.note("socket", &args).unwrap();
+        }
+        // then its manifest has what it needs with any C library, and nothing for the others
+        assert_eq!(policies(&needs), ["network-client", "netlink"]);
+        assert_eq!(needs.difference().forbidden, []);
     }
 
     #[test]

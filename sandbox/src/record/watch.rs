@@ -2,6 +2,7 @@
 //! until the command and all that it started have ended.
 
 use super::needs::{Needs, Ruling};
+use super::socketcall;
 use crate::seccomp::abi::Abi;
 use crate::seccomp::instruction::Instruction;
 use crate::sys::listener::{self, Call, Reaped, Verdict};
@@ -181,7 +182,17 @@ impl Watch {
             .take(name, &call.args)
             .map_err(|error| error.to_string())?
         {
-            Ruling::Continue => Ok(Verdict::Continue),
+            Ruling::Continue => {
+                if *name == "socketcall"
+                    && let [which, place, ..] = call.args
+                    && let Some((behind, args)) = socketcall::behind(call.pid, which, place)
+                {
+                    needs
+                        .note(behind, &args)
+                        .map_err(|error| error.to_string())?;
+                }
+                Ok(Verdict::Continue)
+            }
             Ruling::Fail(errno) => Ok(Verdict::Fail(errno)),
         }
     }
