@@ -31,47 +31,59 @@ impl<C: Carrier> Nat<C> {
         None
     }
 
-    /// Whether a packet begins another TCP connection in the place of one that has ended. Through a
-    /// mapping only the inside can, and whom the filter lets in: that one goes on in the same row, which
-    /// may be all that keeps the mapping.
-    pub(super) fn begins_anew(&mut self, (row, side): (Row, Side), kind: Kind, now: Tick) -> bool {
+    /// Where a packet begins another TCP connection in the place of one that has ended, the flow goes on
+    /// in its row: its mapping stays the same (RFC 5382 REQ-1), which may have no other flow. Through a
+    /// mapping only the inside can, and whom the filter lets in.
+    ///
+    /// # Errors
+    /// [`Refusal`]: its host has no share left.
+    pub(super) fn begin_anew(
+        &mut self,
+        (row, side): (Row, Side),
+        kind: Kind,
+        now: Tick,
+    ) -> Result<(), Refusal> {
         let Kind::Tcp(flags) = kind else {
-            return false;
+            return Ok(());
         };
         let Some(session) = self.sessions.get(row) else {
-            return false;
+            return Ok(());
         };
         if !session.tcp.begins_anew(flags) {
-            return false;
+            return Ok(());
         }
-        let Some(mapping) = session.mapping.filter(|_| side == Side::Responder) else {
-            return true;
-        };
-        let (protocol, remote) = (session.responder.protocol, session.responder.source);
-        if self.permitted(protocol, mapping, remote, now).is_some() {
-            self.revive(row, TcpState::default());
+        if let Some(mapping) = session.mapping
+            && side == Side::Responder
+        {
+            let (protocol, remote) = (session.responder.protocol, session.responder.source);
+            if self.permitted(protocol, mapping, remote, now).is_none() {
+                return Ok(());
+            }
         }
-        false
+        let revived = self.revive(row, TcpState::default());
+        revived.map_err(|_| full(DropReason::HostShareFull))
     }
 
-    /// A finished flow is none any more: it counts in its host's share again, if there is room.
-    pub(super) fn revive(&mut self, row: Row, state: TcpState) {
+    /// A finished flow is none any more: it counts in its host's share again.
+    ///
+    /// # Errors
+    /// [`ShareError`]; it stays finished.
+    pub(super) fn revive(&mut self, row: Row, state: TcpState) -> Result<(), ShareError> {
         let Some(session) = self.sessions.get(row) else {
-            return;
+            return Ok(());
         };
         if session.host.is_none() {
             let inside = match session.initiator.zone {
                 Zone::Wan => session.responder.source,
                 Zone::Lan | Zone::Service => session.initiator.source,
             };
-            let Ok(host) = self.hosts.acquire(inside) else {
-                return;
-            };
+            let host = self.hosts.acquire(inside)?;
             self.sessions.unfinish(row, host);
         }
         if let Some(session) = self.sessions.get_mut(row) {
             session.tcp = state;
         }
+        Ok(())
     }
 
     /// Opens a planned flow: host share, mapping, permission and row, or none of them.

@@ -331,10 +331,9 @@ impl<C: Carrier> Nat<C> {
         };
         let found = self.live(&tuple, now);
         if let Some(found) = found.filter(|(_, side)| may_come_from(*side, kind)) {
-            if !self.begins_anew(found, kind, now) {
-                return self.pass(found, kind, &mut packet, now);
-            }
-            self.end(found.0, now);
+            let begun = self.begin_anew(found, kind, now);
+            begun.map_err(|refusal| told(from, refusal))?;
+            return self.pass(found, kind, &mut packet, now);
         }
         match self.plan(&tuple, kind, place, now)? {
             Opening::Local => {
@@ -347,10 +346,7 @@ impl<C: Carrier> Nat<C> {
             Opening::Flow(plan) => {
                 self.check_link(plan.egress, &packet)?;
                 let opened = self.open(&tuple, &plan, now);
-                let row = opened.map_err(|refusal| match from {
-                    Zone::Wan => refusal.silent(),
-                    Zone::Lan | Zone::Service => refusal,
-                })?;
+                let row = opened.map_err(|refusal| told(from, refusal))?;
                 self.pass((row, Side::Initiator), kind, &mut packet, now)
             }
             Opening::Admitted {
@@ -410,6 +406,14 @@ impl<C: Carrier> Nat<C> {
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+}
+
+/// A stranger is told nothing of what is full inside.
+fn told(from: Zone, refusal: Refusal) -> Refusal {
+    match from {
+        Zone::Wan => refusal.silent(),
+        Zone::Lan | Zone::Service => refusal,
     }
 }
 

@@ -74,7 +74,8 @@ impl<C: Carrier> Nat<C> {
         if let Kind::Tcp(flags) = kind
             && let Some(state) = tcp.goes_on(arrived, flags)
         {
-            self.revive(row, state);
+            // Without a share it stays finished, and passes until its time is over.
+            self.revive(row, state).ok();
         }
         self.refresh(row, side, kind, now);
         self.offer(row, kind, packet.part(), now);

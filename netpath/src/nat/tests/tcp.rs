@@ -44,3 +44,37 @@ fn a_reset_opens_no_flow() {
     assert_eq!(reason, DropReason::TcpNoFlow);
     assert_eq!(home.nat.report().mappings, 0);
 }
+
+#[test]
+fn a_connection_that_begins_anew_keeps_its_mapping() {
+    // given a connection whose port is translated, and which has closed
+    let mut home = Home::new();
+    home.connect((Lan, Wan), (ANN, 5_000), (FAR, 80));
+    let seen = home.connect((Lan, Wan), (BOB, 5_000), (FAR, 80)).0;
+    home.pass(Lan, RST, (BOB, 5_000), (FAR, 80));
+    // when its own port is free meanwhile, and it is opened again, then it is seen as before
+    home.wait_ms(TCP_TRANSITORY_TIMEOUT_MS / 2);
+    home.pass(Lan, RST, (ANN, 5_000), (FAR, 80));
+    assert_eq!(home.connect((Lan, Wan), (BOB, 5_000), (FAR, 80)).0, seen);
+    // and it lives as long as any
+    home.wait_ms(TCP_TRANSITORY_TIMEOUT_MS * 2);
+    home.pass(Wan, ACK, (FAR, 80), seen);
+}
+
+#[test]
+fn a_connection_that_begins_anew_counts_in_its_hosts_share() {
+    // given a host that has closed a connection, and then uses up its share
+    let mut home = Home::new();
+    home.connect((Lan, Wan), (ANN, 5_000), (FAR, 80));
+    home.pass(Lan, RST, (ANN, 5_000), (FAR, 80));
+    for n in 0..HOST_SHARE {
+        let to = (core::net::Ipv4Addr::from(0x0808_0000 + n), 9_000);
+        home.pass(Lan, Body::Udp, (ANN, 6_000), to);
+    }
+    // when it opens the connection again, then it is told that it may not
+    let out = home.run(Lan, &packet(SYN, (ANN, 5_000), (FAR, 80), b""));
+    assert!(matches!(out, Out::Reply(_)), "{out:?}");
+    assert_eq!(home.nat.counters().refused(DropReason::HostShareFull), 1);
+    // and what is late of the old one passes
+    home.pass(Wan, ACK, (FAR, 80), (EXTERNAL, 5_000));
+}
