@@ -1,7 +1,7 @@
 //! The text of `hearth ps` and `hearth status`: aligned, at most [`COLUMNS`] wide, ASCII, no colour.
 
 use crate::limits::COLUMNS;
-use crate::words::{amount, ascii, cpu_seconds, problems, span, trouble};
+use crate::words::{amount, ascii, cpu_seconds, problems, refused, span, trouble};
 use hearth_model::MilliCpu;
 use hearth_model::api::{BudgetLine, Kind, NatJson, Service, Status, WanJson};
 
@@ -9,7 +9,7 @@ use hearth_model::api::{BudgetLine, Kind, NatJson, Service, Status, WanJson};
 const GAP: usize = 2;
 
 /// The table of `hearth ps`: the services, then the gateway's own processes; below each unhealthy
-/// row a line that says what is wrong.
+/// row a line that says what is wrong, or what its gates have refused.
 #[must_use]
 pub fn ps(services: &[Service]) -> String {
     let header = [
@@ -23,7 +23,7 @@ pub fn ps(services: &[Service]) -> String {
     }];
     rows.extend(ordered.iter().map(|s| Row {
         cells: cells(s),
-        note: trouble(s),
+        note: trouble(s).or_else(|| refused(s)),
     }));
     let mut out = table(&rows);
     if services.is_empty() {

@@ -1,6 +1,7 @@
 //! How states, faults, amounts and times are told to a person: short, plain English, ASCII.
 
 use hearth_model::api::{Service, Status};
+use hearth_model::gate::Refusal;
 use hearth_model::state::{Fault, UnitState};
 
 /// The state that the API's text names; `None` for a word that this version does not know.
@@ -64,6 +65,18 @@ pub fn problems(status: &Status) -> Vec<String> {
         }
     }
     all
+}
+
+/// What a service tried and its gates refused: no trouble, but something to ask its vendor about. `None`
+/// where that is nothing; IPv6 is not told, since programs try it before they take IPv4.
+#[must_use]
+pub fn refused(service: &Service) -> Option<String> {
+    let counts = service.refused.iter();
+    let told = counts.filter(|(reason, count)| **count > 0 && *reason != Refusal::Ipv6.name());
+    let told: Vec<String> = told
+        .map(|(reason, count)| format!("{count} {}", ascii(reason)))
+        .collect();
+    (!told.is_empty()).then(|| format!("its gates have refused: {}", told.join(", ")))
 }
 
 /// An amount of memory in at most five characters: `512B`, `9.5K`, `64M`, `1.5G`.

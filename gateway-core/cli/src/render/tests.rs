@@ -97,6 +97,25 @@ hearth-netpath  Active      214  0         -         -       3m05s
 }
 
 #[test]
+fn ps_tells_what_gates_have_refused() {
+    let mut curious = service("radio");
+    let counts = [
+        ("gateway", 4),
+        ("ipv6", 9),
+        ("outside-home", 1),
+        ("port", 0),
+    ];
+    curious.refused = counts
+        .map(|(reason, count)| (reason.to_owned(), count))
+        .into();
+    let text = ps(&[curious]);
+    assert!(
+        text.ends_with("  ! its gates have refused: 4 gateway, 1 outside-home\n"),
+        "{text}"
+    );
+}
+
+#[test]
 fn status_names_every_problem_first() {
     let text = status(&gateway());
     assert_eq!(
