@@ -412,6 +412,7 @@ mod tests {
             (&[("socket", TCP)][..], &["network-client"][..]),
             (&[("socket", TCP), ("bind", NONE)], &["network-client"]),
             (&[("socket", TCP), ("listen", NONE)], &["network-server"]),
+            (&[("bind", NONE)], &["netlink"]),
             (&[("clone", FORK), ("wait4", NONE)], &["exec-children"]),
             (
                 &[("socket", TCP), ("accept4", NONE), ("fork", NONE)],

@@ -7,6 +7,7 @@ use hearth_model::protocol::{InitRefusal, Link, NetRefusal, NetworkPolicy};
 use hearth_model::state::{Fault, LastExit, UnitState, UnitStatus};
 use hearth_model::{Bytes, MilliCpu, PerMille, ServiceId, ServiceName, Tick};
 
+mod kills;
 mod links;
 mod orders;
 
