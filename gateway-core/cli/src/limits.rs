@@ -26,5 +26,8 @@ pub const BANNER_POLL: Duration = Duration::from_secs(1);
 /// Largest answer that is read, bytes: 256 services of about 1 KiB each, four times over.
 pub const ANSWER_MAX: usize = 1024 * 1024;
 
+/// Levels of Landlock that say something new of a sandbox; those above add what is logged.
+pub const LANDLOCK_LEVELS: u32 = 6;
+
 /// Longest line of a service's log that is kept in one piece, bytes; a longer one is split.
 pub const LOG_LINE_MAX: usize = 64 * 1024;

@@ -1,9 +1,9 @@
 //! The text of `hearth ps` and `hearth status`: aligned, at most [`COLUMNS`] wide, ASCII, no colour.
 
-use crate::limits::COLUMNS;
+use crate::limits::{COLUMNS, LANDLOCK_LEVELS};
 use crate::words::{amount, ascii, cpu_seconds, problems, refused, span, trouble};
 use hearth_model::MilliCpu;
-use hearth_model::api::{BudgetLine, Kind, NatJson, Service, Status, WanJson};
+use hearth_model::api::{BudgetLine, Kind, NatJson, SandboxJson, Service, Status, WanJson};
 
 /// Spaces between two columns.
 const GAP: usize = 2;
@@ -118,6 +118,7 @@ pub fn status(s: &Status) -> String {
         ("LAN      ", s.lan.clone()),
         ("Console  ", s.console_url.clone()),
         ("NAT      ", nat(s.nat.as_ref())),
+        ("Sandbox  ", sandbox(&s.sandbox)),
     ] {
         out.push_str(&wrap(label, &text));
     }
@@ -126,6 +127,22 @@ pub fn status(s: &Status) -> String {
     out.push('\n');
     out.push_str(&ps(&s.services));
     out
+}
+
+/// What the kernel has for sandboxes in one line.
+fn sandbox(sandbox: &SandboxJson) -> String {
+    let landlock = match sandbox.landlock_level {
+        0 => "no Landlock in this kernel".to_owned(),
+        level => format!(
+            "Landlock level {} of {LANDLOCK_LEVELS}",
+            level.min(LANDLOCK_LEVELS)
+        ),
+    };
+    let clocks = match sandbox.time_namespaces {
+        true => "clocks of its own",
+        false => "the gateway's clocks",
+    };
+    format!("{landlock}; {clocks}")
 }
 
 /// The Internet's side in one line.

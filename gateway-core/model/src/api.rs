@@ -104,8 +104,19 @@ pub struct Status {
     pub nat: Option<NatJson>,
     /// Services and their state.
     pub services: Vec<Service>,
+    /// What this kernel has for every service's sandbox.
+    pub sandbox: SandboxJson,
     /// What is wrong with packages or the gateway, one sentence each. Empty where all is well.
     pub problems: Vec<String>,
+}
+
+/// What a kernel has for sandboxes beyond what each of them needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SandboxJson {
+    /// Level of Landlock, 0 for none: 1 files, 4 TCP ports, 6 signals and abstract sockets (landlock(7)).
+    pub landlock_level: u32,
+    /// Whether each service has clocks of its own (time_namespaces(7)).
+    pub time_namespaces: bool,
 }
 
 /// The Internet's side.

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const STATUS: &str = r#"{"firmware":"0.1.0","uptime_seconds":61,"wan":{"address":"203.0.113.7/24",
-"router":"203.0.113.1","resolvers":[]},"lan":"192.168.1.1/24","console_url":"http://192.168.1.1/",
+"router":"203.0.113.1","resolvers":[]},"lan":"192.168.1.1/24","console_url":"http://192.168.1.1/","sandbox":{"landlock_level":2,"time_namespaces":true},
 "budget":[{"resource":"memory","total":100,"system":20,"reserved":30,"free":50}],
 "nat":{"mappings":1,"mappings_max":8,"mappings_refused":5,"received":3,"forwarded":2,"dropped":1,"fast_path":1},
 "services":[{"name":"<b>nginx","kind":"service","version":"1","title":"T","state":"Active",

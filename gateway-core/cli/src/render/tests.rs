@@ -51,6 +51,10 @@ pub(crate) fn gateway() -> Status {
         },
         lan: "192.168.1.1/24".into(),
         console_url: "http://192.168.1.1/".into(),
+        sandbox: SandboxJson {
+            landlock_level: 2,
+            time_namespaces: true,
+        },
         budget: vec![
             BudgetLine {
                 resource: "memory".into(),
@@ -132,6 +136,7 @@ LAN      192.168.1.1/24
 Console  http://192.168.1.1/
 NAT      12 of 4096 mappings, 0 refused; packets: 1234 in, 1230 passed on (1200
          by the fast path), 4 dropped
+Sandbox  Landlock level 2 of 6; clocks of its own
 
 BUDGET  TOTAL  SYSTEM  RESERVED  FREE
 memory  2G     256M    20M       1.7G

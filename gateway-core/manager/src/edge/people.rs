@@ -225,6 +225,7 @@ impl Core {
             wan: views::wan(&self.wan),
             lan: format!("{}/{}", gateway.lan.address, gateway.lan.prefix),
             console_url: views::console_url(&self.machine, gateway),
+            sandbox: views::sandbox(),
             budget: views::budget(&self.machine),
             nat: report.map(views::nat),
             services: self.table(),

@@ -6,7 +6,8 @@ use crate::machine::Machine;
 use crate::machine::admission::Resource;
 use crate::machine::register::Wanted;
 use crate::machine::service::{Phase, Service as Row};
-use hearth_model::api::{BudgetLine, Kind, NatJson, Service, WanJson};
+use crate::sys;
+use hearth_model::api::{BudgetLine, Kind, NatJson, SandboxJson, Service, WanJson};
 use hearth_model::gateway::GatewayConfig;
 use hearth_model::protocol::{NetReport, SystemUnit, WanStatus, Zone};
 use hearth_model::state::{Fault, UnitState, UnitStatus};
@@ -150,6 +151,15 @@ pub fn nat(report: NetReport) -> NatJson {
         forwarded: report.forwarded,
         dropped: report.dropped,
         fast_path: report.fast_path,
+    }
+}
+
+/// What this kernel has for every service's sandbox.
+#[must_use]
+pub fn sandbox() -> SandboxJson {
+    SandboxJson {
+        landlock_level: sys::machine::landlock_level(),
+        time_namespaces: std::fs::exists("/proc/self/ns/time").unwrap_or(false),
     }
 }
 

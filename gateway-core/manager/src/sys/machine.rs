@@ -39,6 +39,17 @@ pub fn running_clock_us() -> io::Result<u64> {
         .saturating_add(nanoseconds / 1000))
 }
 
+/// Level of the kernel's Landlock; 0 where it has none (landlock_create_ruleset(2)).
+#[must_use]
+pub fn landlock_level() -> u32 {
+    const CREATE_RULESET: libc::c_long = 444; // in all word sizes (syscalls(2))
+    const VERSION: libc::c_uint = 1; // linux/landlock.h
+    let nothing = core::ptr::null::<u8>();
+    // SAFETY: with this flag the kernel reads no structure: null and 0 are what it asks for.
+    let level = unsafe { libc::syscall(CREATE_RULESET, nothing, 0_usize, VERSION) };
+    u32::try_from(level).unwrap_or(0)
+}
+
 /// Asks a process to end (SIGTERM, kill(2)). Ids that mean groups or everyone are refused.
 ///
 /// # Errors

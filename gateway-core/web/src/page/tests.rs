@@ -1,7 +1,7 @@
 //! What the page says, and that nobody else can make it say something.
 
 use super::*;
-use hearth_model::api::WanJson;
+use hearth_model::api::{SandboxJson, WanJson};
 
 /// A healthy service.
 pub(crate) fn service(name: &str) -> Service {
@@ -41,6 +41,7 @@ pub(crate) fn gateway() -> Status {
         },
         lan: "192.168.1.1/24".into(),
         console_url: "http://192.168.1.1/".into(),
+        sandbox: SandboxJson::default(),
         budget: vec![
             BudgetLine {
                 resource: "memory".into(),
