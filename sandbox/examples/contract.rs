@@ -1,6 +1,6 @@
 //! A well-behaved program that says what it has got: `contract user` its real and effective user,
 //! `contract bind PORT` and `contract connect PORT` whether TCP lets it, `contract namespace KIND` that
-//! namespace.
+//! namespace, `contract raise SIGNAL` what it sent itself if it lives.
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
@@ -29,6 +29,11 @@ fn main() {
         ["namespace", kind] => std::fs::read_link(format!("/proc/self/ns/{kind}"))
             .map(|link| link.display().to_string())
             .unwrap_or_default(),
+        ["raise", number] => {
+            // SAFETY: takes no pointer.
+            let done = unsafe { libc::raise(number.parse().unwrap_or(0)) };
+            format!("raised {done}")
+        }
         other => format!("unknown {other:?}"),
     };
     println!("{text}");

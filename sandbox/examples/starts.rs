@@ -7,7 +7,7 @@
 //! all of them at the end of its input.
 
 use hearth_model::limits::PLAN_VERSION;
-use hearth_model::plan::{Identity, Plan, Ports, SeccompPlan, TcpPlan};
+use hearth_model::plan::{FirstProcess, Identity, Plan, Ports, SeccompPlan, TcpPlan};
 use hearth_model::{Bytes, ServiceName};
 use hearth_sandbox::outside::{Ids, Network, Start};
 use hearth_sandbox::seccomp::abi::Abi;
@@ -67,6 +67,7 @@ fn plan(root: &str, exec: &[&str]) -> Result<Plan, Box<dyn Error>> {
             connect: Ports::Any,
         },
         identity: Identity::OwnRange,
+        first: FirstProcess::Program,
     })
 }
 

@@ -19,7 +19,7 @@ use support::{Programs, both, image, open_folder};
 fn command(launcher: &Path, image: &Path) -> Command {
     let mut command = Command::new(launcher);
     command
-        .args(["run", "--without-limits", "--root"])
+        .args(["run", "--as-pid-1", "--without-limits", "--root"])
         .arg(image)
         .args(["--", "/hostile", "exit", "0"])
         .env("TMPDIR", image.parent().unwrap())

@@ -158,10 +158,29 @@ fn a_squashfs_image_is_a_root_and_a_damaged_one_is_an_error() {
     }
 }
 
+/// Whether the command is process 1 of its sandbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum First {
+    Command,
+    Reaper,
+}
+
+impl First {
+    const BOTH: [First; 2] = [First::Command, First::Reaper];
+
+    fn flags(self) -> &'static [&'static str] {
+        match self {
+            First::Command => &["--as-pid-1"],
+            First::Reaper => &[],
+        }
+    }
+}
+
 /// The command that handles no signal, as soon as it has done all it wants to do.
-fn at_rest(programs: &Programs, image: &Path) -> Child {
+fn at_rest(programs: &Programs, image: &Path, first: First) -> Child {
     let mut child = Command::new(&programs.launcher)
         .args(["run", "--without-limits", "--policy", "exec-children"])
+        .args(first.flags())
         .args(["--root", image.to_str().unwrap()])
         .args(["--", "/hostile", "all"])
         .stdout(Stdio::piped())
@@ -183,13 +202,15 @@ fn a_signal_that_the_command_does_not_handle_ends_it() {
     for programs in both() {
         let image = image(programs);
         for number in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGUSR1] {
-            // given a command that handles none: as first process of its namespace the kernel spares it
-            let mut child = at_rest(programs, image.path());
-            // when the signal comes
-            signal(&child, number);
-            // then it ends as it would without a sandbox
-            let status = child.wait().unwrap().code();
-            assert_eq!(status, Some(128 + number), "{}", programs.word);
+            for first in First::BOTH {
+                // given a command that handles none, which the kernel spares as the first process
+                let mut child = at_rest(programs, image.path(), first);
+                // when the signal comes
+                signal(&child, number);
+                // then it ends as it would without a sandbox
+                let status = child.wait().unwrap().code();
+                assert_eq!(status, Some(128 + number), "{} {first:?}", programs.word);
+            }
         }
     }
 }
@@ -199,7 +220,9 @@ fn children(parent: u32) -> Vec<u32> {
     let status = |pid: u32| fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let all = fs::read_dir("/proc").unwrap();
     let all = all.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
-    all.filter(|&pid| status(pid).contains(&format!("PPid:\t{parent}\n")))
+    let is_child = |status: &str| status.contains(&format!("PPid:\t{parent}\n"));
+    // The program itself leaves ended children behind.
+    all.filter(|&pid| is_child(&status(pid)) && !status(pid).contains("State:\tZ"))
         .collect()
 }
 
@@ -216,22 +239,59 @@ fn wait_state(pid: u32, state: &str) {
 }
 
 #[test]
+fn a_command_that_a_signal_ends_tells_so_by_its_status() {
+    for programs in both() {
+        // given a command that sends itself a signal
+        let image = image(programs);
+        support::place(&programs.contract, &image.path().join("contract"));
+        let root = image.path().to_str().unwrap();
+        for number in [libc::SIGTERM, libc::SIGKILL, libc::SIGABRT] {
+            let text = number.to_string();
+            let line = ["--root", root, "--", "/contract", "raise", &text];
+            // when it is run as a command, and as the first process
+            let command = run(programs, &[&["--without-limits"], &line[..]].concat());
+            let first = ["--without-limits", "--as-pid-1"];
+            let first = run(programs, &[&first, &line[..]].concat());
+            // then it ends as it would outside, and the first process is spared
+            assert_eq!(
+                command.status.code(),
+                Some(128 + number),
+                "{}",
+                programs.word
+            );
+            assert_eq!(first.status.code(), Some(0), "{number}");
+        }
+    }
+}
+
+#[test]
 fn ctrl_z_stops_the_command_and_fg_lets_it_go_on() {
     for programs in both() {
         let image = image(programs);
-        let mut child = at_rest(programs, image.path());
-        let [inside] = children(child.id())[..] else {
-            panic!("one process in the sandbox, and no helper");
-        };
-        // when the keyboard stops it
-        signal(&child, libc::SIGTSTP);
-        // then both stop, and both go on
-        wait_state(child.id(), "T");
-        wait_state(inside, "T");
-        signal(&child, libc::SIGCONT);
-        wait_state(inside, "S");
-        signal(&child, libc::SIGINT);
-        assert_eq!(child.wait().unwrap().code(), Some(130), "{}", programs.word);
+        for first in First::BOTH {
+            let mut child = at_rest(programs, image.path(), first);
+            let [inside] = children(child.id())[..] else {
+                panic!("one process below it");
+            };
+            let below = children(inside);
+            assert_eq!(
+                below.len(),
+                usize::from(first == First::Reaper),
+                "{first:?}"
+            );
+            // when the keyboard stops it
+            signal(&child, libc::SIGTSTP);
+            // then all stop, and all go on
+            for pid in below.iter().chain([&inside, &child.id()]) {
+                wait_state(*pid, "T");
+            }
+            signal(&child, libc::SIGCONT);
+            for pid in below.iter().chain([&inside]) {
+                wait_state(*pid, "S");
+            }
+            signal(&child, libc::SIGINT);
+            assert_eq!(child.wait().unwrap().code(), Some(130), "{}", programs.word);
+        }
     }
 }
 
@@ -239,8 +299,9 @@ fn ctrl_z_stops_the_command_and_fg_lets_it_go_on() {
 fn a_sandbox_ends_with_whoever_started_it() {
     for programs in both() {
         let image = image(programs);
-        let mut child = at_rest(programs, image.path());
-        let inside = children(child.id());
+        let mut child = at_rest(programs, image.path(), First::Reaper);
+        let mut inside = children(child.id());
+        inside.extend(children(inside[0]));
         // when the starter is killed, which it can not pass on
         signal(&child, libc::SIGKILL);
         child.wait().unwrap();

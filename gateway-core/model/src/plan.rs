@@ -45,6 +45,19 @@ pub struct Plan {
     pub tcp: TcpPlan,
     /// Which ids its user namespace maps.
     pub identity: Identity,
+    /// What is the first process of its pid namespace.
+    pub first: FirstProcess,
+}
+
+/// The first process of a sandbox. The kernel spares it from every signal of the sandbox's own that it does
+/// not handle, and makes it the parent of orphans (pid_namespaces(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FirstProcess {
+    /// The program itself: no helper process stays behind.
+    Program,
+    /// A process of the launcher that waits for the program, which then is one like any other: what a
+    /// person expects of a command.
+    Reaper,
 }
 
 /// TCP ports that Landlock allows. Who reaches a port from outside is netpath's business.
@@ -299,6 +312,7 @@ mod tests {
                 connect: Ports::Any,
             },
             identity: Identity::OwnRange,
+            first: FirstProcess::Program,
         }
     }
 

@@ -92,6 +92,8 @@ steps! {
     ExecService = 32, "execute the service's program";
     /// Launcher: `PR_SET_PDEATHSIG`: nobody stays who has no one to wait for it.
     EndWithParent = 33, "tie its life to whoever started it";
+    /// Launcher: fork(2), where the program is not to be the first process.
+    Reaper = 34, "leave a first process behind that waits";
     /// A limit in the service's cgroup, written and read back.
     CgroupLimit = 40, "apply a resource limit in its cgroup";
 }

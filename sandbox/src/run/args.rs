@@ -8,8 +8,8 @@ use std::path::PathBuf;
 /// Flags of `run`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-The command is process 1 of its sandbox: signals that it sends to itself do nothing unless it handles them.
-Without --policy it may start processes, and with a network use TCP and UDP; `--policy base` allows neither.")]
+A service of a manifest is process 1, as on a gateway: signals that it sends to itself do nothing unless it
+handles them. Any other command has a process 1 above it that waits. Without --policy it may start processes, and with a network use TCP and UDP; `--policy base` allows neither.")]
 pub struct RunArgs {
     /// Take name, command, user, limits and policies from a service's manifest.toml
     #[arg(long, value_name = "FILE")]
@@ -47,6 +47,9 @@ pub struct RunArgs {
     /// One more system call; may be repeated
     #[arg(long, value_name = "CALL")]
     pub allow: Vec<String>,
+    /// Make the command process 1 of its sandbox, as on a gateway: no process waits beside it
+    #[arg(long)]
+    pub as_pid_1: bool,
     /// Memory limit, MiB [default: the manifest's, or 512]
     #[arg(long, value_name = "MIB")]
     pub memory: Option<u64>,

@@ -7,7 +7,7 @@ use crate::sys::process::{self, Ended};
 use crate::sys::terminal::Terminal;
 use crate::sys::{Errno, signals};
 use std::fs;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// What a signal would do to an ordinary process with the same handlers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +34,14 @@ pub fn attend(running: &Running, caught: BorrowedFd<'_>) -> Result<u8, Errno> {
         }
         if signalled {
             let signal = signals::next(caught)?;
-            match effect(running.pid(), signal) {
-                Effect::Its => pass_on(running, signal)?,
+            // With a process 1 above it the command gets the usual effects by itself, but for Ctrl-Z: it
+            // has no shell in its session that could let it go on, so the kernel does not stop it.
+            let command = command_below(running.pid());
+            let pid = command.as_ref().map_or(running.pid(), |(pid, _)| *pid);
+            let command = command.as_ref().map(|(_, pidfd)| pidfd.as_fd());
+            match effect(pid, signal) {
+                Effect::Its => pass_on(running, command, signal)?,
+                Effect::End if command.is_some() => pass_on(running, command, signal)?,
                 Effect::End => {
                     ended_by = Some(signal);
                     running.signal(libc::SIGKILL)?;
@@ -51,13 +57,30 @@ pub fn attend(running: &Running, caught: BorrowedFd<'_>) -> Result<u8, Errno> {
     Ok(exit_status(ended, ended_by))
 }
 
-/// Those of the keyboard are for the whole foreground, the others for the command.
-fn pass_on(running: &Running, signal: i32) -> Result<(), Errno> {
-    let done = match signal {
-        libc::SIGINT | libc::SIGQUIT | libc::SIGTSTP | libc::SIGHUP | libc::SIGWINCH => {
+/// The command, where it is not process 1 of its namespace: the first that process 1 started.
+fn command_below(first: u32) -> Option<(u32, OwnedFd)> {
+    let parent = format!("PPid:\t{first}\n");
+    let numbers = fs::read_dir("/proc").ok()?.flatten();
+    let mut numbers = numbers.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    numbers.find_map(|number| {
+        // Held first, then looked at: what is found is what gets the signal.
+        let held = signals::hold(number).ok()?;
+        let status = fs::read_to_string(format!("/proc/{number}/status")).unwrap_or_default();
+        let inside = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+        let is_second = inside.is_some_and(|numbers| numbers.ends_with("\t2"));
+        (is_second && status.contains(&parent)).then_some((number, held))
+    })
+}
+
+/// Those of the keyboard are for the whole foreground, the others for the command. Process 1 itself takes
+/// none of them.
+fn pass_on(running: &Running, command: Option<BorrowedFd<'_>>, signal: i32) -> Result<(), Errno> {
+    let done = match (signal, command) {
+        (libc::SIGINT | libc::SIGQUIT | libc::SIGTSTP | libc::SIGHUP | libc::SIGWINCH, _) => {
             signals::to_group(running.pid(), signal)
         }
-        _ => running.signal(signal),
+        (_, Some(command)) => process::signal(command, signal),
+        (_, None) => running.signal(signal),
     };
     match done {
         // It has just ended; that is told by its descriptor.

@@ -11,7 +11,7 @@ use hearth_model::gate::Gate;
 use hearth_model::gateway::GatewayConfig;
 use hearth_model::limits::{PLAN_VERSION, UID_COUNT};
 use hearth_model::manifest::{Grant, Manifest, Network};
-use hearth_model::plan::{Identity, Plan, Ports, SeccompPlan, TcpPlan};
+use hearth_model::plan::{FirstProcess, Identity, Plan, Ports, SeccompPlan, TcpPlan};
 use hearth_model::{Bytes, MilliCpu, ServiceId, ServiceName};
 use serde::Serialize;
 use std::fs;
@@ -75,6 +75,11 @@ pub fn prepare(args: &RunArgs) -> Result<Prepared, String> {
         Identity::OwnRange
     } else {
         Identity::Caller
+    };
+    let as_on_a_gateway = args.as_pid_1 || args.manifest.is_some() || args.plan.is_some();
+    plan.first = match as_on_a_gateway {
+        true => FirstProcess::Program,
+        false => FirstProcess::Reaper,
     };
     plan.check().map_err(|error| error.to_string())?;
     let ids = match plan.identity {
@@ -159,6 +164,7 @@ fn from_flags(args: &RunArgs, manifest: Option<&Manifest>) -> Result<Plan, Strin
             connect: Ports::Any,
         },
         identity: Identity::OwnRange,
+        first: FirstProcess::Program,
     })
 }
 

@@ -105,6 +105,8 @@ pub enum Operation {
     Landlock(Rules),
     /// Die when whoever started it does.
     EndWithParent,
+    /// Go on in a child; this process stays as the first one, under this filter, and waits.
+    Reaper(Program),
     /// Install the system-call filter.
     Filter(Program),
     /// Change the working folder.
@@ -259,6 +261,9 @@ impl fmt::Display for Operation {
                 })
             }
             Operation::Landlock(rules) => write!(f, "{rules}"),
+            Operation::Reaper(_) => {
+                f.write_str("it waits for all others, and has a filter of its own")
+            }
             Operation::Filter(program) => write!(f, "{} instructions", program.len()),
             Operation::WorkingFolder(path) => f.write_str(&show(path)),
             Operation::Execute { program, .. } => f.write_str(&show(program)),

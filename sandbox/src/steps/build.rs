@@ -12,7 +12,7 @@ use crate::seccomp::policy::PolicyError;
 use crate::sys::mount::{NO_DEV, NO_EXEC, NO_SUID, READ_ONLY};
 use crate::sys::privilege::{Capabilities, Groups, Limit};
 use crate::sys::process::Strings;
-use hearth_model::plan::{Bind, BindAccess, Identity, Plan};
+use hearth_model::plan::{Bind, BindAccess, FirstProcess, Identity, Plan, SeccompPlan};
 use hearth_model::step::Step;
 use std::ffi::{CStr, CString, NulError};
 use std::fmt;
@@ -61,6 +61,9 @@ const MASKED: [&CStr; 23] = [
 
 /// OCI readonlyPaths, but for what is masked.
 const READ_ONLY_PATHS: [&CStr; 4] = [c"/proc/bus", c"/proc/fs", c"/proc/irq", c"/proc/sys"];
+
+/// The policy that allows to wait for children.
+const REAPER_POLICY: &str = "exec-children";
 
 /// Where files and folders to mount over can be made: private temporary file systems.
 const MAKEABLE: [&str; 3] = ["/run/", "/tmp/", "/dev/"];
@@ -324,6 +327,17 @@ fn give_up(list: &mut List, plan: &Plan) -> Result<(), BuildError> {
     list.push(Step::DropCapabilities, Operation::DropCapabilities(kept));
     // The change of user takes it off: only now.
     list.push(Step::EndWithParent, Operation::EndWithParent);
+    match plan.first {
+        FirstProcess::Program => {}
+        FirstProcess::Reaper => {
+            let waits = SeccompPlan {
+                policies: vec![REAPER_POLICY.to_owned()],
+                extra: vec![],
+            };
+            let waits = select(&waits, Abi::NATIVE)?.program;
+            list.push(Step::Reaper, Operation::Reaper(waits));
+        }
+    }
     list.push(Step::Seccomp, Operation::Filter(program));
     Ok(())
 }

@@ -3,8 +3,11 @@
 
 use super::action::{Action, FileSystem, Need, Operation};
 use super::inside::Inside;
+use crate::limits::EXIT_STEP_FAILED;
+use crate::seccomp::filter::Program;
 use crate::sys::mount::{self, Kind, NO_DEV, NO_SUID, NewFileSystem, READ_ONLY, Reach};
 use crate::sys::privilege::Owner;
+use crate::sys::process::{Ended, Fork};
 use crate::sys::{Errno, privilege, process, seccomp};
 use hearth_model::limits::LAUNCHER_STATUS_FD;
 use hearth_model::step::{Step, StepFailure};
@@ -87,6 +90,10 @@ fn perform(operation: &Operation, root: &mut Option<Inside>) -> Result<(), Errno
         Operation::NoNewPrivileges => privilege::set_no_new_privileges(),
         Operation::Landlock(rules) => rules.apply(),
         Operation::EndWithParent => process::end_with_parent(),
+        Operation::Reaper(filter) => match process::fork()? {
+            Fork::Child => Ok(()),
+            Fork::Parent { child } => reap(child, filter),
+        },
         Operation::Filter(program) => seccomp::install(program),
         Operation::WorkingFolder(path) => mount::change_folder(path),
         Operation::Execute {
@@ -94,6 +101,29 @@ fn perform(operation: &Operation, root: &mut Option<Inside>) -> Result<(), Errno
             arguments,
             environment,
         } => Err(process::execute(program, arguments, environment)),
+    }
+}
+
+/// The first process of the sandbox: it ends as the program does, and everything inside with it.
+fn reap(child: u32, filter: &Program) -> ! {
+    let ready = privilege::hide_memory()
+        // The status pipe is the child's alone: it closes when the program is executed.
+        .and_then(|()| process::close_range(0, libc::c_uint::MAX))
+        .and_then(|()| seccomp::install(filter));
+    if ready.is_err() {
+        process::end(EXIT_STEP_FAILED.into());
+    }
+    loop {
+        match process::wait_any() {
+            Ok((pid, ended)) if pid == child => process::end(match ended {
+                Ended::Code(code) => code,
+                Ended::Signal(signal) => 128 + signal,
+            }),
+            // An orphan, which nobody else waits for.
+            Ok(_) => {}
+            // Without children there is nobody to wait for, and no reason to stay.
+            Err(_) => process::end(EXIT_STEP_FAILED.into()),
+        }
     }
 }
 

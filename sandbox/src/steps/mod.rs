@@ -10,7 +10,7 @@ pub mod landlock;
 #[cfg(test)]
 pub(crate) mod testing {
     use hearth_model::limits::PLAN_VERSION;
-    use hearth_model::plan::{Identity, Plan, Ports, SeccompPlan, TcpPlan};
+    use hearth_model::plan::{FirstProcess, Identity, Plan, Ports, SeccompPlan, TcpPlan};
     use hearth_model::{Bytes, ServiceName};
 
     /// A plan with nothing granted.
@@ -37,6 +37,7 @@ pub(crate) mod testing {
                 connect: Ports::Any,
             },
             identity: Identity::OwnRange,
+            first: FirstProcess::Program,
         }
     }
 }

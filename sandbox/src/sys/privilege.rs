@@ -193,6 +193,15 @@ pub fn become_user(uid: u32, gid: u32, groups: Groups) -> Result<(), Errno> {
     check_int(unsafe { libc::setresuid(uid, uid, uid) }).map(|_| ())
 }
 
+/// Nobody but the machine's root may look into this process, not even its own user (PR_SET_DUMPABLE).
+///
+/// # Errors
+/// As prctl(2).
+pub fn hide_memory() -> Result<(), Errno> {
+    // SAFETY: takes no pointer.
+    check_int(unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) }).map(|_| ())
+}
+
 /// PR_SET_NO_NEW_PRIVS: no exec gains anything any more.
 ///
 /// # Errors

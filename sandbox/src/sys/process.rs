@@ -242,6 +242,54 @@ pub fn wait(process: BorrowedFd<'_>) -> Result<Ended, Errno> {
     })
 }
 
+/// Which of the two processes after fork(2) this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fork {
+    /// The new one.
+    Child,
+    /// The old one.
+    Parent {
+        /// Number of the new one.
+        child: u32,
+    },
+}
+
+/// fork(2), of a process with one thread.
+///
+/// # Errors
+/// EAGAIN where the process limit is reached.
+pub fn fork() -> Result<Fork, Errno> {
+    // SAFETY: the launcher has one thread, so the child lacks none that holds a lock.
+    match check_int(unsafe { libc::fork() })? {
+        0 => Ok(Fork::Child),
+        child => Ok(Fork::Parent {
+            child: child as u32,
+        }),
+    }
+}
+
+/// Waits for any child to end (waitpid(2)); its number and how.
+///
+/// # Errors
+/// ECHILD where there is none.
+pub fn wait_any() -> Result<(u32, Ended), Errno> {
+    let mut status = 0;
+    // SAFETY: `status` is a live local the kernel writes.
+    let pid = check_int(unsafe { libc::waitpid(-1, &mut status, 0) })?;
+    let ended = if libc::WIFSIGNALED(status) {
+        Ended::Signal(libc::WTERMSIG(status))
+    } else {
+        Ended::Code(libc::WEXITSTATUS(status))
+    };
+    Ok((pid as u32, ended))
+}
+
+/// Ends this process at once, and nothing of it is run any more (_exit(2)).
+pub fn end(status: i32) -> ! {
+    // SAFETY: takes no pointer and does not return.
+    unsafe { libc::_exit(status) }
+}
+
 /// Waits until one of two descriptors is readable; true for each that is (poll(2)).
 ///
 /// # Errors

@@ -60,6 +60,15 @@ pub fn to_group(leader: u32, signal: libc::c_int) -> Result<(), Errno> {
     check_int(unsafe { libc::kill(-(leader as libc::pid_t), signal) }).map(|_| ())
 }
 
+/// A process that is no child, by its number (pidfd_open(2)): whoever has that number now.
+///
+/// # Errors
+/// ESRCH where there is none.
+pub fn hold(pid: u32) -> Result<OwnedFd, Errno> {
+    // SAFETY: takes no pointer.
+    owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })
+}
+
 /// Stops this process until somebody sends SIGCONT.
 ///
 /// # Errors

@@ -7,7 +7,9 @@ pub mod attempts;
 pub mod trace;
 
 use hearth_model::limits::PLAN_VERSION;
-use hearth_model::plan::{Bind, BindAccess, Identity, Plan, Ports, SeccompPlan, TcpPlan};
+use hearth_model::plan::{
+    Bind, BindAccess, FirstProcess, Identity, Plan, Ports, SeccompPlan, TcpPlan,
+};
 use hearth_model::step::StepFailure;
 use hearth_model::{Bytes, ServiceName};
 use hearth_sandbox::outside::{Ids, Network, Running, Start, StartError};
@@ -159,6 +161,7 @@ pub fn plan(root: &Path, arguments: &[&str]) -> Plan {
             connect: Ports::Any,
         },
         identity: Identity::OwnRange,
+        first: FirstProcess::Program,
     }
 }
 

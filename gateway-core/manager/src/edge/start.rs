@@ -12,7 +12,9 @@ use hearth_model::gate::Gate;
 use hearth_model::gateway::GatewayConfig;
 use hearth_model::limits::PLAN_VERSION;
 use hearth_model::manifest::{Grant, LinkKind, Listen, Manifest, Network};
-use hearth_model::plan::{Bind, BindAccess, Identity, Plan, Ports, SeccompPlan, TcpPlan};
+use hearth_model::plan::{
+    Bind, BindAccess, FirstProcess, Identity, Plan, Ports, SeccompPlan, TcpPlan,
+};
 use hearth_model::protocol::{NetworkNs, StartService, Transport};
 use hearth_model::{Bytes, PerMille, ServiceId, api};
 use std::fs::{self, DirBuilder, File, Permissions};
@@ -186,6 +188,7 @@ impl Starter {
             empty_network: manifest.network() == Network::None,
             tcp: tcp(manifest),
             identity: Identity::OwnRange,
+            first: FirstProcess::Program,
         }
     }
 }
