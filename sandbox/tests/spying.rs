@@ -30,7 +30,7 @@ fn a_service_finds_nothing_of_another() {
     for programs in both() {
         // given a service that has left its secrets everywhere
         let (_image, _data, mut keeper) = service(programs, &["secrets"], "network-server");
-        keeper.env.push(("HEARTH_SECRET".into(), "secret".into()));
+        keeper.env.push(("OWN_SECRET".into(), "secret".into()));
         let mut keeper = start(programs, &keeper).unwrap();
         keeper.read_until("READY");
         // when another looks for them, and knows the number of its process
@@ -67,7 +67,7 @@ fn without_a_sandbox_it_finds_them() {
         // given both as they are
         let child = Command::new(&programs.hostile)
             .arg("secrets")
-            .env("HEARTH_SECRET", "secret")
+            .env("OWN_SECRET", "secret")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

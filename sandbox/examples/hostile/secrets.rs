@@ -17,7 +17,7 @@ pub const KEY: Arg = 0x4872_7468;
 /// Its port.
 pub const PORT: u16 = 47_123;
 /// The variable that holds one; whoever starts this program sets it.
-pub const VARIABLE: &str = "HEARTH_SECRET";
+pub const VARIABLE: &str = "OWN_SECRET";
 /// Folders that it writes into.
 pub const FOLDERS: [&str; 4] = ["/tmp", "/run", "/dev/shm", "/data"];
 /// A message queue as a file (mq_overview(7)).
