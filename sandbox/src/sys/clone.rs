@@ -70,8 +70,8 @@ pub enum Become {
     Caller,
 }
 
-/// What the launcher needs: CAP_SETPCAP, CAP_NET_ADMIN, CAP_SYS_ADMIN (linux/capability.h).
-const LAUNCHER_NEEDS: Capabilities = Capabilities::NONE.with(8).with(12).with(21);
+/// What the launcher needs: CAP_SETPCAP, CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_SYS_RESOURCE (linux/capability.h).
+const LAUNCHER_NEEDS: Capabilities = Capabilities::NONE.with(8).with(12).with(21).with(24);
 
 /// What the child is given.
 #[derive(Clone, Copy, Debug)]
