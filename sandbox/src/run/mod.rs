@@ -109,9 +109,10 @@ fn limit(limits: &Limits, without_limits: bool) -> Result<Option<Group>, String>
     match made {
         Ok(group) => Ok(Some(group)),
         Err(error) if without_limits => {
-            for setting in limits.settings() {
-                eprintln!("hearth-sandbox: not applied: limit {setting}: {error}");
-            }
+            let settings = limits.settings();
+            let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
+            let settings = settings.join(", ");
+            eprintln!("hearth-sandbox: not applied: limit {settings}: {error}");
             Ok(None)
         }
         Err(error) if cannot_limit(&error) => Err(format!(
