@@ -99,11 +99,15 @@ fn ours(images: &Path) -> Ours {
     }
 }
 
-/// What is mounted in the namespace of this thread, without the numbers that a new namespace gives anew.
+/// What is mounted in the namespace of this thread, without the numbers that a new namespace gives anew, and
+/// without others' network namespaces: whoever removes such a file takes it from every mount namespace.
 fn mount_points() -> Vec<String> {
     let text = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
     let point = |line: &str| line.split(' ').nth(4).unwrap().to_owned();
-    text.lines().map(point).collect()
+    let points = text.lines().map(point);
+    points
+        .filter(|point| !point.starts_with("/run/netns/"))
+        .collect()
 }
 
 /// Groups that `run` makes are called after its process; none may stay, whosever.
