@@ -4,9 +4,9 @@
 //! `glutton orders` carries out the orders that it finds in `/data/order`, one file an order: a tag and
 //! words. It prints `RESULT <tag> key=value ...` and removes the file. Orders:
 //! `write FILE MIB` (as far as it comes, then fsync), `files FOLDER COUNT`, `remove PATH`, `fork COUNT`
-//! (children that sleep, and end again), `keep COUNT` (children that stay), `memory MIB`, `spin MS`,
-//! `project FILE` (leave the project whose quota counts the file).
-//! `glutton sleep` is such a child.
+//! (children that sleep, and end again), `keep COUNT` (children that stay), `memory MIB` (a child that takes
+//! that much), `spin MS`, `project FILE` (leave the project whose quota counts the file).
+//! `glutton sleep` and `glutton memory MIB` are such children.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -86,14 +86,32 @@ fn fork(count: usize) -> String {
 }
 
 /// Touches that much and keeps it.
-fn memory(tag: &str, mib: usize) -> String {
+fn memory(mib: usize) -> ! {
     let mut held = Vec::new();
     for n in 1..=mib {
         held.push(vec![7_u8; MIB]);
-        println!("MEMORY {tag} {n}");
+        println!("MEMORY {n}");
     }
-    std::mem::forget(held);
-    format!("mib={mib}")
+    sleep()
+}
+
+fn sleep() -> ! {
+    loop {
+        std::thread::sleep(Duration::from_secs(3600));
+    }
+}
+
+/// Starts a child that takes that much.
+fn greedy_child(kept: &mut Vec<Child>, mib: &str) -> String {
+    let child = Command::new("/proc/self/exe").args(["memory", mib]).spawn();
+    let errno = match child {
+        Ok(child) => {
+            kept.push(child);
+            0
+        }
+        Err(error) => error.raw_os_error().unwrap_or(-1),
+    };
+    format!("errno={errno}")
 }
 
 fn spin(ms: u64) -> String {
@@ -136,7 +154,7 @@ fn project(path: &str) -> String {
     format!("get={get} project={own} set={set} inherit={inherit}")
 }
 
-fn obey(kept: &mut Vec<Child>, tag: &str, order: &[&str]) -> String {
+fn obey(kept: &mut Vec<Child>, order: &[&str]) -> String {
     let number = |text: &str| text.parse::<usize>().unwrap_or(0);
     match order {
         ["write", path, mib] => write(path, number(mib)),
@@ -148,7 +166,7 @@ fn obey(kept: &mut Vec<Child>, tag: &str, order: &[&str]) -> String {
             kept.extend(all);
             format!("children={} errno={errno}", kept.len())
         }
-        ["memory", mib] => memory(tag, number(mib)),
+        ["memory", mib] => greedy_child(kept, mib),
         ["spin", ms] => spin(number(ms) as u64),
         ["project", path] => project(path),
         _ => "unknown".to_owned(),
@@ -163,7 +181,7 @@ fn orders() -> ! {
             let removed = errno(fs::remove_file(ORDER));
             let words: Vec<&str> = text.split_whitespace().collect();
             if let [tag, order @ ..] = words.as_slice() {
-                println!("RESULT {tag} {}", obey(&mut kept, tag, order));
+                println!("RESULT {tag} {}", obey(&mut kept, order));
             }
             if removed != 0 {
                 println!("the order stays: errno {removed}");
@@ -182,9 +200,8 @@ fn main() {
         .as_slice()
     {
         ["orders"] => orders(),
-        ["sleep"] => loop {
-            std::thread::sleep(Duration::from_secs(3600));
-        },
-        _ => eprintln!("usage: glutton orders | sleep"),
+        ["sleep"] => sleep(),
+        ["memory", mib] => memory(mib.parse().unwrap_or(0)),
+        _ => eprintln!("usage: glutton orders | sleep | memory MIB"),
     }
 }
