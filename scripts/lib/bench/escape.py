@@ -43,7 +43,7 @@ def measure(folder, peers):
     plan = plan_text(launcher, root)
     hostile = ["/hostile", "once"]
     say("escape: the hostile program in each sandbox")
-    found = {OURS: outcomes([launcher, "run", "--without-limits", "--uid", 1000, "--root", root, "--", *hostile])}
+    found = {OURS: outcomes([launcher, "run", "--as-pid-1", "--without-limits", "--uid", 1000, "--root", root, "--", *hostile])}
     if "bubblewrap" in peers:
         for key, one in (("bubblewrap", None), ("covered", plan)):
             with (OUT / "filter.bpf").open("rb") as program:

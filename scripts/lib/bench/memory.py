@@ -74,7 +74,7 @@ def ways(folder, peers):
     root = OUT / "root-x86_64"
     launcher = folder / "hearth-sandbox"
     starter = Starter()
-    run = [launcher, "run", "--without-limits", "--root", root, "--", "/nothing", "idle"]
+    run = [launcher, "run", "--as-pid-1", "--without-limits", "--root", root, "--", "/nothing", "idle"]
     plan = plan_text(launcher, root)
     files = [(FILTER_FD, OUT / "filter.bpf")]
 

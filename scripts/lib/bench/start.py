@@ -27,7 +27,7 @@ def cases_of(word, folder, peers, closing):
     cases = {
         BARE: starter.timed([root / "nothing"]),
         GATEWAY: gateway.start,
-        RUN: starter.timed([launcher, "run", "--without-limits", "--root", root, "--", "/nothing"]),
+        RUN: starter.timed([launcher, "run", "--as-pid-1", "--without-limits", "--root", root, "--", "/nothing"]),
     }
     if word != "x86_64":
         return cases

@@ -101,7 +101,7 @@ class Lab:
 
     def inside(self, words, network=None, flags=()):
         """The words for the sandbox."""
-        base = [self.launcher, "run", "--without-limits", "--uid", USER, *flags]
+        base = [self.launcher, "run", "--as-pid-1", "--without-limits", "--uid", USER, *flags]
         if network:
             base += ["--network", f"/run/netns/{network}"]
         return [*base, "--", shutil.which(words[0]), *words[1:]]
