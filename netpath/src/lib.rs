@@ -5,6 +5,10 @@
 //! binary's `edge` and `sys` turn packets, timers and records into their events.
 #![deny(unsafe_code)]
 
+// Tests here and in `tests/` share files, which name this library.
+#[cfg(test)]
+extern crate self as hearth_netpath;
+
 pub mod counters;
 pub mod dhcp;
 pub mod fastpath;

@@ -222,14 +222,7 @@ impl Mappings {
         let external = space.choose(inside.port, low, &mut random);
         self.random = random;
         let external = external.ok_or(Full)?;
-        let row = self.table.insert(Mapping {
-            inside,
-            external,
-            sessions: 1,
-            deadline: Tick(0),
-        })?;
-        self.own(inside.protocol, external, Some(row));
-        Ok((row, external))
+        Ok((self.make(inside, external)?, external))
     }
 
     /// The same with the external port that it has had before this machine began.
@@ -249,6 +242,11 @@ impl Mappings {
         if self.space(inside.protocol).free(word) & bit == 0 {
             return Err(Full);
         }
+        self.make(inside, external)
+    }
+
+    /// A new mapping, for one flow, of an external port that is free.
+    fn make(&mut self, inside: Inside, external: u16) -> Result<Row, Full> {
         let row = self.table.insert(Mapping {
             inside,
             external,

@@ -9,5 +9,7 @@
 
 mod equal;
 mod gso;
+#[path = "../../src/nat/tests/home.rs"]
+mod home;
 mod pins;
 mod support;

@@ -93,7 +93,7 @@ fn flows_outlive_their_process_and_the_next_one_finds_them_whole_or_not_at_all()
     }
     // and knows whether it would write the same today
     assert_eq!(fast.is_current(&flow(5_000)), Some(true));
-    fast.ways.wan = Some((9, lease()));
+    fast.ways.wan = Some((9, lease(EXTERNAL)));
     assert_eq!(fast.is_current(&flow(5_000)), Some(false));
     fast.ways.wan = None;
     assert_eq!(fast.is_current(&flow(5_000)), None);

@@ -1,22 +1,21 @@
 //! Two gateways that are told the same: one whose flows pass by the program, and one that decides about
 //! every packet.
 
+pub use super::home::{GATEWAY, config, lease};
 use hearth_bpf::program::Program;
-use hearth_model::gateway::NatChoices;
-use hearth_model::protocol::{Forward, NetworkPolicy, Transport, WanLease, Zone};
+use hearth_model::protocol::{Forward, NetworkPolicy, Transport, Zone};
 use hearth_model::{ServiceId, Tick};
 use hearth_netpath::fastpath::entry::Clock;
 use hearth_netpath::fastpath::ways::Mtus;
 use hearth_netpath::fastpath::{FastPath, FastPathError};
 use hearth_netpath::limits::REPLY_MAX;
-use hearth_netpath::nat::{Nat, NatConfig, NatEvent, Nobody, Verdict};
+use hearth_netpath::nat::{Nat, NatEvent, Nobody, Verdict};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 1);
 pub const ANN: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 10);
 pub const BOB: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 11);
 pub const EXTERNAL: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 5);
@@ -83,28 +82,6 @@ pub fn clock() -> Clock {
     }
 }
 
-pub fn config() -> NatConfig {
-    NatConfig {
-        lan_address: GATEWAY,
-        lan_prefix: 24,
-        services_subnet: Ipv4Addr::new(10, 213, 0, 0),
-        services_prefix: 22,
-        lan_mtu: 1_500,
-        wan_mtu: 1_400,
-        services_mtu: 1_500,
-        choices: NatChoices::default(),
-        secret: 0x5eed,
-    }
-}
-
-pub fn lease() -> WanLease {
-    WanLease {
-        address: EXTERNAL,
-        prefix: 24,
-        router: Some(ROUTER),
-    }
-}
-
 /// Opens the fast path of a gateway with all its links.
 pub fn open(folder: &Path) -> Result<(FastPath, [Program; 3]), FastPathError> {
     let mtus = Mtus {
@@ -114,7 +91,7 @@ pub fn open(folder: &Path) -> Result<(FastPath, [Program; 3]), FastPathError> {
     };
     let (mut fast, programs) = FastPath::open(folder, [11, 12, 13], mtus, clock())?;
     fast.ways.lan = Some(2);
-    fast.ways.wan = Some((3, lease()));
+    fast.ways.wan = Some((3, lease(EXTERNAL)));
     let id = ServiceId::new(WEB_ID).unwrap();
     fast.ways.set_service(id, Some((4, WEB)));
     Ok((fast, programs))
@@ -141,7 +118,7 @@ impl Twins {
             passed: 0,
         };
         let id = ServiceId::new(WEB_ID).unwrap();
-        twins.event(NatEvent::WanAddress(Some(lease())));
+        twins.event(NatEvent::WanAddress(Some(lease(EXTERNAL))));
         twins.event(NatEvent::Attach {
             id,
             address: WEB,

@@ -13,20 +13,23 @@
 #![allow(clippy::wildcard_enum_match_arm)]
 
 mod generator;
+#[path = "../../src/nat/tests/home.rs"]
+mod home;
 mod oracle;
 
 use generator::Generator;
 use hearth_model::gateway::{Filtering, NatChoices};
-use hearth_model::protocol::{Forward, NetworkPolicy, Transport, WanLease, Zone};
+use hearth_model::protocol::{Forward, NetworkPolicy, Transport, Zone};
 use hearth_model::{ServiceId, Tick};
 use hearth_netpath::counters::DropReason;
 use hearth_netpath::limits::{FRAGMENT_HELD_MAX, REPLY_MAX};
 use hearth_netpath::nat::{Nat, NatConfig, NatEvent, Verdict};
+pub use home::GATEWAY;
+use home::{config, lease};
 use oracle::Oracle;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 1);
 pub const ROUTER: Ipv4Addr = Ipv4Addr::new(10, 213, 0, 1);
 pub const EXTERNAL: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 50);
 pub const WEB: Ipv4Addr = Ipv4Addr::new(10, 213, 0, 5);
@@ -47,30 +50,16 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
 }
 
-fn lease(address: Ipv4Addr) -> WanLease {
-    WanLease {
-        address,
-        prefix: 24,
-        router: Some(Ipv4Addr::new(203, 0, 113, 1)),
-    }
-}
-
 /// A busy home: a service with ports on both sides, one on the bridge, and whatever filtering it is.
 fn machine(secret: u64, filtering: Filtering) -> Nat {
     let mut nat = Nat::new(NatConfig {
-        lan_address: GATEWAY,
-        lan_prefix: 24,
-        services_subnet: Ipv4Addr::new(10, 213, 0, 0),
-        services_prefix: 22,
-        lan_mtu: 1_500,
-        wan_mtu: 1_400,
-        services_mtu: 1_500,
         choices: NatChoices {
             udp_filtering: filtering,
             tcp_filtering: filtering,
             ..NatChoices::default()
         },
         secret,
+        ..config()
     });
     let (web, dns) = (ServiceId::new(3).unwrap(), ServiceId::new(4).unwrap());
     let forward = |transport, from| {

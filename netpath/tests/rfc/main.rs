@@ -16,6 +16,8 @@
 
 mod choices;
 mod fragments;
+#[path = "../../src/nat/tests/home.rs"]
+mod home;
 mod icmp;
 #[path = "../../src/nat/tests/packets.rs"]
 mod packets;

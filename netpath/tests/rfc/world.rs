@@ -1,13 +1,12 @@
 //! Where a scenario takes place: what a NAT does with a packet, seen from outside of it.
 
+pub use super::home::{WAN_MTU, config, lease};
 use super::packets::*;
 use hearth_model::Tick;
-use hearth_model::gateway::NatChoices;
-use hearth_model::protocol::{WanLease, Zone};
+use hearth_model::protocol::Zone;
 use hearth_netpath::limits::{FRAGMENT_HELD_MAX, REPLY_MAX};
 use hearth_netpath::nat::{Nat, NatConfig, NatEvent, Verdict};
 use std::collections::VecDeque;
-use std::net::Ipv4Addr;
 
 /// A NAT between a home and the Internet.
 pub trait World {
@@ -25,31 +24,6 @@ pub struct Machine {
     pub nat: Nat,
     pub now: Tick,
     out: [VecDeque<Vec<u8>>; 2],
-}
-
-pub fn config() -> NatConfig {
-    NatConfig {
-        lan_address: GATEWAY,
-        lan_prefix: 24,
-        services_subnet: Ipv4Addr::new(10, 213, 0, 0),
-        services_prefix: 22,
-        lan_mtu: 1_500,
-        wan_mtu: WAN_MTU,
-        services_mtu: 1_500,
-        choices: NatChoices::default(),
-        secret: 0x5eed,
-    }
-}
-
-/// The MTU towards the Internet, smaller than the home's.
-pub const WAN_MTU: u16 = 1_400;
-
-pub fn lease(address: Ipv4Addr) -> WanLease {
-    WanLease {
-        address,
-        prefix: 24,
-        router: Some(Ipv4Addr::new(203, 0, 113, 1)),
-    }
 }
 
 impl Machine {

@@ -7,6 +7,7 @@
 mod bridged;
 mod carrier;
 mod carry;
+mod home;
 mod icmp;
 mod limits;
 mod packets;

@@ -1,11 +1,11 @@
 //! Packets made and read by another implementation (etherparse), for tests here and in `tests/rfc`.
 
+pub use super::home::GATEWAY;
 use core::net::Ipv4Addr;
 use etherparse::{
     Icmpv4Header, Icmpv4Slice, Icmpv4Type, IpNumber, Ipv4Header, TcpHeader, UdpHeader,
 };
 
-pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 1);
 pub const EXTERNAL: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 50);
 pub const ANN: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 10);
 pub const BOB: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 11);

@@ -1,12 +1,12 @@
 //! A home to test in.
 
+pub use super::home::{config, lease};
 pub use super::packets::*;
 use crate::counters::DropReason;
 use crate::limits::REPLY_MAX;
-use crate::nat::{Nat, NatConfig, NatEvent, Verdict};
+use crate::nat::{Nat, NatEvent, Verdict};
 use core::net::Ipv4Addr;
-use hearth_model::gateway::NatChoices;
-use hearth_model::protocol::{Forward, NetworkPolicy, Transport, WanLease, Zone};
+use hearth_model::protocol::{Forward, NetworkPolicy, Transport, Zone};
 use hearth_model::{ServiceId, Tick};
 
 pub const ROUTER: Ipv4Addr = Ipv4Addr::new(10, 213, 0, 1);
@@ -32,28 +32,6 @@ pub enum Out {
 pub struct Home {
     pub nat: Nat,
     pub now: Tick,
-}
-
-pub fn config() -> NatConfig {
-    NatConfig {
-        lan_address: GATEWAY,
-        lan_prefix: 24,
-        services_subnet: Ipv4Addr::new(10, 213, 0, 0),
-        services_prefix: 22,
-        lan_mtu: 1_500,
-        wan_mtu: 1_400,
-        services_mtu: 1_500,
-        choices: NatChoices::default(),
-        secret: 0x5eed,
-    }
-}
-
-pub fn lease(address: Ipv4Addr) -> WanLease {
-    WanLease {
-        address,
-        prefix: 24,
-        router: Some(Ipv4Addr::new(203, 0, 113, 1)),
-    }
 }
 
 impl Home {
