@@ -13,50 +13,9 @@ use crate::program::{
     LOAD_CONTEXT, LOAD_DOUBLE, MOVE_CONSTANT, Program, STORE_DOUBLE, instruction, jump,
     move_register,
 };
+pub use hearth_model::drops::Stray;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, AsRawFd};
-
-/// Why a guard dropped a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stray {
-    /// Shorter than its protocol's header.
-    Short,
-    /// It has a VLAN tag.
-    Tagged,
-    /// Neither IPv4 nor, where ARP is allowed, ARP: IPv6 above all.
-    Protocol,
-    /// Its hardware address is not the sender's.
-    HardwareAddress,
-    /// Its IPv4 address is not the sender's.
-    Source,
-    /// ARP that names another host than the sender.
-    Arp,
-}
-
-impl Stray {
-    /// Every reason, in the order of their counters.
-    pub const ALL: [Stray; 6] = [
-        Stray::Short,
-        Stray::Tagged,
-        Stray::Protocol,
-        Stray::HardwareAddress,
-        Stray::Source,
-        Stray::Arp,
-    ];
-
-    /// The reason's name in reports: subsystem, noun, unit.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Stray::Short => "guard_short_frames",
-            Stray::Tagged => "guard_tagged_frames",
-            Stray::Protocol => "guard_protocol_frames",
-            Stray::HardwareAddress => "guard_hardware_address_frames",
-            Stray::Source => "guard_source_frames",
-            Stray::Arp => "guard_arp_frames",
-        }
-    }
-}
 
 /// Whether a sender needs ARP: who it reaches by a fixed neighbour needs none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +53,8 @@ const ARP_SIX_AND_FOUR: i32 = 0x0604;
 /// `BPF_MAP_TYPE_ARRAY`
 const ARRAY: u32 = 2;
 /// The map has one value, in which each reason has a double word.
-const VALUE_SIZE: usize = Stray::ALL.len() * 8;
+const STRAYS: usize = Stray::ALL.len();
+const VALUE_SIZE: usize = STRAYS * 8;
 const FIRST: [u8; 4] = [0; 4];
 
 /// Counters, all 0. A program counts without a lock: of two processors' counts at once, one may be
@@ -252,14 +212,15 @@ impl Guard {
     ///
     /// # Errors
     /// [`KernelError::Refused`].
-    pub fn dropped(&self) -> Result<[(Stray, u64); 6], KernelError> {
+    pub fn dropped(&self) -> Result<[(Stray, u64); STRAYS], KernelError> {
         let mut values = [0; VALUE_SIZE];
         self.counts.lookup(&FIRST, &mut values)?;
         let (counts, _) = values.as_chunks::<8>();
-        Ok(Stray::ALL.map(|reason| {
-            let count = counts.get(reason as usize).copied();
-            (reason, count.map_or(0, u64::from_ne_bytes))
-        }))
+        let mut all = [(Stray::Short, 0); STRAYS];
+        for ((row, &reason), count) in all.iter_mut().zip(Stray::ALL).zip(counts) {
+            *row = (reason, u64::from_ne_bytes(*count));
+        }
+        Ok(all)
     }
 
     pub(crate) fn program(&self) -> &Program {

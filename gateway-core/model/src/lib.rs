@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod audit;
+pub mod drops;
 pub mod ids;
 pub mod limits;
 pub mod protocol;
