@@ -2,8 +2,8 @@
 //! usual, and what no service can do. Everything here is enforced; nothing is a promise of the vendor's.
 
 use crate::manifest::{Grant, LinkKind, Listen, Manifest, Network};
-use crate::protocol::Zone;
-use crate::units::{Bytes, MilliCpu};
+use crate::protocol::{LineShare, NetworkShare, TrafficClass, Zone};
+use crate::units::{BitsPerSec, Bytes, MilliCpu};
 use core::fmt;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -228,7 +228,33 @@ fn limits(manifest: &Manifest) -> Vec<String> {
         "Processes: at most {} at a time.",
         manifest.pids_max()
     ));
+    says.extend(match manifest.network() {
+        Network::None => None,
+        Network::Lan | Network::Wan => Some(line(manifest.network_share())),
+    });
     says
+}
+
+/// What it gets of the line to the Internet.
+fn line(share: NetworkShare) -> String {
+    let way = |share: LineShare, way: &str| {
+        let most = match share.max {
+            Some(max) => format!("at most {max}"),
+            None => "what others leave over".to_owned(),
+        };
+        match share.reserve {
+            BitsPerSec(0) => format!("{way} {most}"),
+            reserve => format!("{way} {most}, and {reserve} is kept for it"),
+        }
+    };
+    let class = match share.class {
+        TrafficClass::Bulk => "",
+        TrafficClass::Interactive | TrafficClass::Guaranteed => {
+            " Where the line is full, it goes before others."
+        }
+    };
+    let (up, down) = (way(share.up, "up"), way(share.down, "down"));
+    format!("Internet line: {up}; {down}.{class}")
 }
 
 fn system(manifest: &Manifest) -> Vec<String> {
@@ -343,6 +369,21 @@ mod tests {
                 "Devices in your home reach it at port 53 (udp) of the gateway.",
                 "It uses a USB serial adapter or radio stick (/dev/ttyUSB0).",
                 "It can read how the gateway and its services are doing;",
+            ],
+        );
+    }
+
+    #[test]
+    fn its_part_of_the_line_is_told() {
+        let text = explain(
+            "[access]\nnetwork = \"wan\"\n[resources.network]\nreserve-up = \"2 Mbit/s\"\n\
+             max-down = \"8 Mbit/s\"\nclass = \"interactive\"\n",
+        );
+        assert_says(
+            &text,
+            &[
+                "Internet line: up what others leave over, and 2 Mbit/s is kept for\n           it; \
+                 down at most 8 Mbit/s. Where the line is full, it goes before\n           others.",
             ],
         );
     }

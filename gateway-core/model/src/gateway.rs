@@ -2,6 +2,10 @@
 //! how the WAN gets its address, and what is kept for the system itself. The firmware's copy is
 //! `/etc/hearth/gateway.toml`; a household's `/data/hearth/gateway.toml` replaces it as a whole.
 
+mod wan;
+
+pub use wan::{Wan, WanMode};
+
 use crate::units::{Bytes, MilliCpu};
 use core::fmt;
 use core::net::Ipv4Addr;
@@ -40,35 +44,6 @@ pub struct Lan {
     pub pool_last: Ipv4Addr,
     /// Address of the resolver and DHCP service in the home.
     pub resolver: Ipv4Addr,
-}
-
-/// `[wan]`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Wan {
-    /// Ethernet port of the Internet, for example `eth1`.
-    pub interface: String,
-    /// How the address is got.
-    pub mode: WanMode,
-    /// `mode = "static"`: the address.
-    pub address: Option<Ipv4Addr>,
-    /// `mode = "static"`: its prefix length, bits.
-    pub prefix: Option<u8>,
-    /// `mode = "static"`: the next hop.
-    pub router: Option<Ipv4Addr>,
-    /// `mode = "static"`: resolvers, at most [`crate::limits::RESOLVERS_MAX`].
-    #[serde(default)]
-    pub resolvers: Vec<Ipv4Addr>,
-}
-
-/// How the WAN's address is got.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum WanMode {
-    /// From a DHCP server (RFC 2131).
-    Dhcp,
-    /// From this file.
-    Static,
 }
 
 /// `[services]`
@@ -298,29 +273,7 @@ impl GatewayConfig {
                 "is not the first address of its prefix".to_owned(),
             );
         }
-        self.check_wan(say);
-    }
-
-    fn check_wan(&self, say: &mut impl FnMut(&str, String)) {
-        let wan = &self.wan;
-        if wan.resolvers.len() > crate::limits::RESOLVERS_MAX {
-            say(
-                "wan.resolvers",
-                format!("at most {} fit", crate::limits::RESOLVERS_MAX),
-            );
-        }
-        if wan.mode == WanMode::Static {
-            if wan.address.is_none() {
-                say("wan.mode", "static needs wan.address".to_owned());
-            }
-            match wan.prefix {
-                None => say("wan.mode", "static needs wan.prefix".to_owned()),
-                Some(bits) if !(1..=32).contains(&bits) => {
-                    say("wan.prefix", format!("{bits} is not in 1..=32"));
-                }
-                Some(_) => {}
-            }
-        }
+        self.wan.check(say);
     }
 
     /// The gateway's end of every service link.
@@ -377,6 +330,7 @@ fn line_of_key(text: &str, dotted: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::BitsPerSec;
 
     const GOOD: &str = include_str!("../../../board/common/gateway.toml");
 
@@ -414,6 +368,44 @@ mod tests {
                     .any(|e| e.contains(key) && e.starts_with("g.toml:")),
                 "{n} {errors:?}"
             );
+        }
+    }
+
+    #[test]
+    fn rates_of_the_line_are_read_and_checked() {
+        let with = |lines: &str| {
+            let text = GOOD.replace("mode = \"dhcp\"", &format!("mode = \"dhcp\"\n{lines}"));
+            GatewayConfig::parse("g.toml", &text)
+        };
+        // given no rates, and good ones
+        let none = with("").unwrap().wan;
+        assert_eq!((none.upload, none.download), (None, None));
+        let wan = with("upload = \"2.5 Mbit/s\"\ndownload = \"20 Mbit/s\"")
+            .unwrap()
+            .wan;
+        let rates = (BitsPerSec(2_500_000), BitsPerSec::mbit(20));
+        assert_eq!((wan.upload, wan.download), (Some(rates.0), Some(rates.1)));
+        // when they are no rates, or too little, then the line and the key are named
+        for (bad, what) in [
+            ("upload = \"2 MB\"", "\"2 MB\" is no rate of a line; write"),
+            ("upload = 20", "invalid type"),
+            (
+                "download = \"1 kbit/s\"",
+                "wan.download: 1 kbit/s is too little; at least 128 kbit/s",
+            ),
+        ] {
+            let errors = with(bad).unwrap_err().0;
+            assert_eq!(errors.len(), 1, "{errors:?}");
+            let line = GOOD
+                .lines()
+                .position(|line| line.starts_with("mode ="))
+                .unwrap()
+                + 2;
+            assert!(
+                errors[0].starts_with(&format!("g.toml:{line}: ")),
+                "{errors:?}"
+            );
+            assert!(errors[0].contains(what), "{errors:?}");
         }
     }
 

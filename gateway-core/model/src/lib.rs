@@ -38,4 +38,4 @@ pub mod plan;
 pub mod usage;
 
 pub use ids::{ServiceId, ServiceName};
-pub use units::{Bytes, BytesPerSec, MilliCpu, PerMille, Tick};
+pub use units::{BitsPerSec, Bytes, BytesPerSec, MilliCpu, PerMille, Tick};

@@ -31,7 +31,7 @@ pub const RESOLVERS_MAX: usize = 3;
 pub const FORWARDS_MAX: usize = 128;
 
 /// Version of the records in [`crate::protocol`]; both sides refuse another one by name.
-pub const PROTOCOL_VERSION: u16 = 3;
+pub const PROTOCOL_VERSION: u16 = 4;
 
 /// Version of [`crate::plan::Plan`](../plan/struct.Plan.html)'s encoding.
 pub const PLAN_VERSION: u16 = 2;

@@ -39,7 +39,7 @@ impl Gateway {
                     ours: PROTOCOL_VERSION,
                 },
             ),
-            ToNetpath::Attach { id, link } => match self.attach(id, link, now) {
+            ToNetpath::Attach { id, link, share: _ } => match self.attach(id, link, now) {
                 Ok(()) => FromNetpath::Attached { id },
                 Err(reason) => refused(Some(id), reason),
             },

@@ -4,7 +4,8 @@ use super::support::lab::{Lab, Side, Wan, text};
 use super::support::manager::{Manager, routed, service, tcp};
 use super::support::peers::{Fetched, fetch, fetch_from, page, serve, serve_page, udp_probe};
 use hearth_model::protocol::{
-    Forward, FromNetpath, Link, LinkStep, NetRefusal, NetworkPolicy, ToNetpath, Transport, Zone,
+    Forward, FromNetpath, Link, LinkStep, NetRefusal, NetworkPolicy, NetworkShare, ToNetpath,
+    Transport, Zone,
 };
 use std::net::Ipv4Addr;
 
@@ -117,6 +118,7 @@ fn what_can_not_be_done_is_refused_by_name_and_changes_nothing() {
     let stranger = ToNetpath::Attach {
         id: service(1),
         link: routed(9, NetworkPolicy::None),
+        share: NetworkShare::default(),
     };
     assert_eq!(manager.refusal(&stranger), NetRefusal::Malformed);
     assert!(
@@ -142,6 +144,7 @@ fn what_can_not_be_done_is_refused_by_name_and_changes_nothing() {
             prefix: 24,
             policy: NetworkPolicy::Wan,
         },
+        share: NetworkShare::default(),
     };
     let no_bridge = NetRefusal::Link {
         step: LinkStep::Bridge,

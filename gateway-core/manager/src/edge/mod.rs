@@ -282,7 +282,9 @@ impl Core {
             Action::SendStop(id) => self.init.send(&ToInit::Stop { id }, Vec::new())?,
             Action::SendRestart(id) => self.init.send(&ToInit::Restart { id }, Vec::new())?,
             Action::SendForget(id) => self.init.send(&ToInit::Forget { id }, Vec::new())?,
-            Action::Attach(id, link) => self.netpath.send(&ToNetpath::Attach { id, link }),
+            Action::Attach(id, link, share) => {
+                self.netpath.send(&ToNetpath::Attach { id, link, share });
+            }
             Action::Detach(id) => {
                 self.last_sample(id);
                 self.netpath.send(&ToNetpath::Detach { id });

@@ -1,7 +1,7 @@
 //! What netpath's answers do to a service, and what netpath has to hear again when it comes back.
 
 use super::register::Wanted;
-use super::service::{Phase, Service, Trouble};
+use super::service::{Package, Phase, Service, Trouble};
 use super::{Action, Greeting, Machine, Netpath};
 use crate::limits::NETPATH_ANSWER_MS;
 use hearth_model::protocol::NetRefusal;
@@ -16,15 +16,15 @@ impl Machine {
         let Some(service) = self.services.get_mut(&id) else {
             return;
         };
-        let link = service.package.as_ref().and_then(|package| package.link);
+        let link = service.package.as_ref().and_then(Package::linked);
         match (self.netpath, link) {
-            (Netpath::Up, Some(link)) => {
+            (Netpath::Up, Some((link, share))) => {
                 service.stale = service.outstanding;
                 service.outstanding += 1;
                 service.phase = Phase::Linking {
                     until: now.after_ms(NETPATH_ANSWER_MS),
                 };
-                out.push(Action::Attach(id, link));
+                out.push(Action::Attach(id, link, share));
             }
             (Netpath::Down, _) | (Netpath::Up, None) => {
                 service.phase = Phase::WaitingForNetpath { since: now };
@@ -205,10 +205,10 @@ impl Machine {
 
 fn link_again(service: &mut Service, id: ServiceId, out: Out<'_>) {
     if let Some(package) = &service.package
-        && let Some(link) = package.link
+        && let Some((link, share)) = package.linked()
     {
         let before = out.len();
-        out.push(Action::Attach(id, link));
+        out.push(Action::Attach(id, link, share));
         out.extend(package.forwards(id).map(Action::Forward));
         service.outstanding += out.len() - before;
     }

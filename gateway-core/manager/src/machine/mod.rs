@@ -18,7 +18,7 @@ mod links;
 mod tests;
 
 use admission::{Budget, Promise, Refusal};
-use hearth_model::protocol::{Forward, InitRefusal, Link, NetRefusal, SystemUnit};
+use hearth_model::protocol::{Forward, InitRefusal, Link, NetRefusal, NetworkShare, SystemUnit};
 use hearth_model::state::UnitStatus;
 use hearth_model::{Bytes, ServiceId, ServiceName, Tick};
 use killed::Killed;
@@ -97,8 +97,8 @@ pub enum Action {
     SendRestart(ServiceId),
     /// Ask PID 1 to give up its row.
     SendForget(ServiceId),
-    /// Ask netpath for a link.
-    Attach(ServiceId, Link),
+    /// Ask netpath for a link with this share of the line.
+    Attach(ServiceId, Link, NetworkShare),
     /// Ask netpath to remove link and ports.
     Detach(ServiceId),
     /// Ask netpath for a port.

@@ -6,7 +6,7 @@ use super::killed::{Kills, SIGSYS};
 use super::register::Wanted;
 use crate::limits::NETPATH_WAIT_MS;
 use hearth_model::manifest::{LinkKind, Manifest, Network};
-use hearth_model::protocol::{Forward, InitRefusal, Link};
+use hearth_model::protocol::{Forward, InitRefusal, Link, NetworkShare};
 use hearth_model::state::{Fault, LastExit, UnitState, UnitStatus};
 use hearth_model::{Bytes, ServiceId, ServiceName, Tick};
 
@@ -20,6 +20,12 @@ pub struct Package {
 }
 
 impl Package {
+    /// Its link and its share of the line; `None` where it has no network.
+    #[must_use]
+    pub fn linked(&self) -> Option<(Link, NetworkShare)> {
+        Some((self.link?, self.manifest.network_share()))
+    }
+
     /// The gateway's ports that are this service's.
     pub fn forwards(&self, id: ServiceId) -> impl Iterator<Item = Forward> {
         self.manifest.listen().iter().map(move |line| Forward {

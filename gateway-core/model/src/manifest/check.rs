@@ -19,7 +19,7 @@ pub(super) fn check(raw: RawManifest<'_>) -> Result<Manifest, ManifestErrors> {
     // The network decides what a placeholder may be, so [access] is read first.
     let access = access(file.section(all, "access"), all);
     let service = service(file.section(all, "service"), access.network, all);
-    let resources = resources::check(file.section(all, "resources"), all);
+    let resources = resources::check(file.section(all, "resources"), access.network, all);
     let health = health(file.section(all, "health"), all);
     let (policies, extra_syscalls) = sandbox(file.section(all, "sandbox"), all);
     file.finish(all);

@@ -7,7 +7,7 @@ use super::{
 use crate::ServiceName;
 use crate::cgroup::Limits;
 use crate::gate::Served;
-use crate::protocol::{RestartPolicy, RestartWhen};
+use crate::protocol::{NetworkShare, RestartPolicy, RestartWhen};
 use crate::units::{Bytes, MilliCpu, PerMille};
 
 /// A manifest without a fault.
@@ -39,6 +39,7 @@ pub(super) struct Resources {
     pub(super) pids_reserve: u32,
     pub(super) storage_reserve: Bytes,
     pub(super) storage_max: Bytes,
+    pub(super) network: NetworkShare,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,6 +157,11 @@ impl Manifest {
     #[must_use]
     pub fn storage_max(&self) -> Bytes {
         self.resources.storage_max
+    }
+    /// `resources.network`: its part of the line, before anybody has ranked it.
+    #[must_use]
+    pub fn network_share(&self) -> NetworkShare {
+        self.resources.network
     }
     /// Files and folders that its data may have, by `resources.storage.max`.
     #[must_use]

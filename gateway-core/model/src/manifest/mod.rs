@@ -61,6 +61,9 @@ pub const IO_SHARE_MAX: u32 = 1000;
 /// Smallest `resources.io.max`, bytes a second: below it not even a program is read from its image.
 pub const IO_MAX_MIN: u64 = 64 * 1024;
 
+/// Smallest `resources.network.max-up` and `max-down`, bits a second: below it not even names resolve.
+pub const NETWORK_MAX_MIN: u64 = 64_000;
+
 /// Smallest `resources.storage.max`, bytes: a folder, a file and some blocks.
 pub const STORAGE_MAX_MIN: u64 = 64 * 1024;
 

@@ -2,8 +2,8 @@ use super::*;
 use crate::ServiceId;
 use crate::cgroup::Cores;
 use crate::gateway::GatewayConfig;
-use crate::protocol::RestartWhen;
-use crate::units::{Bytes, BytesPerSec, MilliCpu, PerMille};
+use crate::protocol::{LineShare, RestartWhen, TrafficClass};
+use crate::units::{BitsPerSec, Bytes, BytesPerSec, MilliCpu, PerMille};
 use proptest::prelude::*;
 
 const GATEWAY: &str = include_str!("../../../../board/common/gateway.toml");
@@ -56,6 +56,18 @@ fn the_documented_example_means_what_its_comments_say() {
     assert_eq!(
         (manifest.cpu_reserve(), manifest.cpu_max()),
         (MilliCpu(50), Some(MilliCpu(1000)))
+    );
+    let share = manifest.network_share();
+    assert_eq!(
+        (share.up, share.down, share.class),
+        (
+            LineShare {
+                reserve: BitsPerSec(500_000),
+                max: Some(BitsPerSec::mbit(8)),
+            },
+            LineShare::default(),
+            TrafficClass::Interactive
+        )
     );
     assert_eq!(manifest.limits().cores, None);
     assert_eq!(
@@ -294,6 +306,31 @@ fn each_single_fault_is_found() {
         ),
         (
             "max = 4",
+            "max = 4\n[access]\nnetwork = \"wan\"\n[resources.network]\nreserve-up = \"2 MB\"",
+            "resources.network.reserve-up: \"2 MB\" is no rate of a line; write for example \"2 Mbit/s\"",
+        ),
+        (
+            "max = 4",
+            "max = 4\n[access]\nnetwork = \"wan\"\n[resources.network]\nreserve-down = \"2 Mbit/s\"\nmax-down = \"1 Mbit/s\"",
+            "resources.network.reserve-down: 2 Mbit/s is more than max-down, 1 Mbit/s; lower reserve-down",
+        ),
+        (
+            "max = 4",
+            "max = 4\n[access]\nnetwork = \"lan\"\n[resources.network]\nmax-up = \"1 kbit/s\"",
+            "resources.network.max-up: 1 kbit/s is too little; at least 64 kbit/s",
+        ),
+        (
+            "max = 4",
+            "max = 4\n[access]\nnetwork = \"wan\"\n[resources.network]\nclass = \"interactiv\"",
+            "unknown word \"interactiv\"; did you mean \"interactive\"?",
+        ),
+        (
+            "max = 4",
+            "max = 4\n[resources.network]\nreserve-up = \"2 Mbit/s\"",
+            "resources.network.reserve-up: a service without a network has no part of the line; set access.network",
+        ),
+        (
+            "max = 4",
             "max = 4\n[access]\nlink = \"bridged\"",
             "no link without a network",
         ),
@@ -446,7 +483,7 @@ proptest! {
 
     #[test]
     fn a_damaged_example_is_a_manifest_or_faults_and_never_a_panic(
-        cuts in prop::collection::vec((0_usize..1800, 0_usize..40, "[\\[\\]={}\"'#.$a-z0-9 \n]{0,6}"), 1..8)
+        cuts in prop::collection::vec((0_usize..2100, 0_usize..40, "[\\[\\]={}\"'#.$a-z0-9 \n]{0,6}"), 1..8)
     ) {
         let mut text: Vec<char> = documented().chars().collect();
         for (at, length, new) in cuts {

@@ -7,8 +7,8 @@ use super::{
     STOP_GRACE_MAX_MS, TEXT_MAX,
 };
 use crate::gate::Served;
-use crate::protocol::{RestartWhen, Transport, Zone};
-use crate::units::{Bytes, BytesPerSec, MilliCpu, PerMille};
+use crate::protocol::{RestartWhen, TrafficClass, Transport, Zone};
+use crate::units::{BitsPerSec, Bytes, BytesPerSec, MilliCpu, PerMille};
 use crate::{ServiceName, ids::IdError};
 use toml::de::DeValue;
 
@@ -100,6 +100,14 @@ pub(super) fn rate(value: Value<'_, '_>) -> Result<BytesPerSec, String> {
         .strip_suffix("/s")
         .ok_or_else(|| format!("{} is no rate; {EXAMPLES}", shown(whole)))?;
     bytes(amount.trim_end(), EXAMPLES).map(|Bytes(bytes)| BytesPerSec(bytes))
+}
+
+/// A rate of a line: `"2 Mbit/s"`, `"512 kbit/s"`.
+pub(super) fn bit_rate(value: Value<'_, '_>) -> Result<BitsPerSec, String> {
+    let whole = text(value)?;
+    whole
+        .parse()
+        .map_err(|why| format!("{} {why}", shown(whole)))
 }
 
 /// Digits and a unit of bytes.
@@ -216,6 +224,16 @@ pub(super) fn link(value: Value<'_, '_>) -> Result<LinkKind, String> {
         value,
         &[("routed", LinkKind::Routed), ("bridged", LinkKind::Bridged)],
     )
+}
+
+/// `[resources.network] class`
+pub(super) fn class(value: Value<'_, '_>) -> Result<TrafficClass, String> {
+    let all = [
+        TrafficClass::Guaranteed,
+        TrafficClass::Interactive,
+        TrafficClass::Bulk,
+    ];
+    word(value, &all.map(|class| (class.name(), class)))
 }
 
 /// One of `[access] grants`

@@ -2,6 +2,7 @@
 
 use crate::ids::ServiceId;
 use crate::limits::{IFNAME_MAX, RESOLVERS_MAX};
+use crate::units::BitsPerSec;
 use core::fmt;
 use core::net::Ipv4Addr;
 use serde::{Deserialize, Serialize};
@@ -70,6 +71,76 @@ pub enum NetworkPolicy {
     Wan,
 }
 
+/// A service's part of the line to the Internet in one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineShare {
+    /// What it gets whatever others send.
+    pub reserve: BitsPerSec,
+    /// What it gets at most; `None`: all there is.
+    pub max: Option<BitsPerSec>,
+}
+
+/// How long a service's packets may wait where the line is full. Packets of a class go before those of
+/// the ones below it, as far as nobody's reserve is touched; control traffic (netpath's own) before all.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum TrafficClass {
+    /// It may wait: downloads, backups.
+    #[default]
+    Bulk,
+    /// Somebody waits for the answer: pages, calls.
+    Interactive,
+    /// It must not wait.
+    Guaranteed,
+}
+
+impl TrafficClass {
+    /// The word in a manifest and in tables.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            TrafficClass::Bulk => "bulk",
+            TrafficClass::Interactive => "interactive",
+            TrafficClass::Guaranteed => "guaranteed",
+        }
+    }
+}
+
+/// A service's part of the line to the Internet, by its manifest (`resources.network`) and its rank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkShare {
+    /// Towards the Internet.
+    pub up: LineShare,
+    /// From the Internet.
+    pub down: LineShare,
+    /// How long its packets may wait.
+    pub class: TrafficClass,
+    /// Its part of what nobody reserved, beside the other services of its class: in proportion, 1 to
+    /// [`NetworkShare::WEIGHT_MAX`]. The household's ranking decides it.
+    pub weight: u16,
+}
+
+impl NetworkShare {
+    /// The largest weight.
+    pub const WEIGHT_MAX: u16 = 1000;
+    /// The weight of a service that nobody ranked.
+    pub const WEIGHT_EVEN: u16 = 100;
+}
+
+impl Default for NetworkShare {
+    /// Nothing reserved, no ceiling, and as much as everybody else of the rest.
+    fn default() -> NetworkShare {
+        NetworkShare {
+            up: LineShare::default(),
+            down: LineShare::default(),
+            class: TrafficClass::default(),
+            weight: NetworkShare::WEIGHT_EVEN,
+        }
+    }
+}
+
 /// Manager to netpath, over `/run/hearth/netpath.sock`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToNetpath {
@@ -85,6 +156,8 @@ pub enum ToNetpath {
         id: ServiceId,
         /// How.
         link: Link,
+        /// What it gets of the line. Sent again where only this has changed.
+        share: NetworkShare,
     },
     /// Remove the service's link, forwards and namespace.
     Detach {

@@ -4,8 +4,8 @@ use super::lab::{Lab, PATIENCE};
 use hearth_model::ServiceId;
 use hearth_model::limits::{PROTOCOL_VERSION, RECORD_MAX};
 use hearth_model::protocol::{
-    Forward, FromNetpath, Link, NetRefusal, NetworkPolicy, ToNetpath, Transport, WanStatus, Zone,
-    decode, encode,
+    Forward, FromNetpath, Link, NetRefusal, NetworkPolicy, NetworkShare, ToNetpath, Transport,
+    WanStatus, Zone, decode, encode,
 };
 use std::io::{Read, Write};
 use std::net::Ipv4Addr;
@@ -114,7 +114,8 @@ impl Manager {
     /// Asks for a link.
     pub fn attach(&mut self, number: u16, link: Link) {
         let id = service(number);
-        let answer = self.ask(&ToNetpath::Attach { id, link });
+        let share = NetworkShare::default();
+        let answer = self.ask(&ToNetpath::Attach { id, link, share });
         assert_eq!(answer, FromNetpath::Attached { id });
     }
 

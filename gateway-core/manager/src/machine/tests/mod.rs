@@ -140,7 +140,7 @@ fn a_start_takes_each_step_in_order_and_only_once() {
     bench.on(Event::NetUp);
     // when each outcome comes, then the next step is taken
     assert_eq!(bench.on(Event::InitWelcomeEnd), [Action::Prepare(id(0))]);
-    let [Action::Attach(_, _)] = bench.on(Event::Prepared(id(0)))[..] else {
+    let [Action::Attach(..)] = bench.on(Event::Prepared(id(0)))[..] else {
         panic!()
     };
     let [Action::Forward(_), Action::Forward(_)] = bench.on(Event::Attached(id(0)))[..] else {
