@@ -14,6 +14,7 @@ hearth - look after this gateway
   hearth stop NAME        end a service and leave it off
   hearth restart NAME     end a service and run it again
   hearth logs NAME [-f]   what a service printed; -f goes on, Ctrl-C ends it
+  hearth events [-f]      what happened since the boot; -f goes on
   hearth usage            what each service used this month; --month 2026-11, --csv
   hearth usage export     the signed records, to keep elsewhere
   hearth usage key        the public key that they are signed with
@@ -23,7 +24,7 @@ hearth - look after this gateway
   hearth reboot           stop everything in order and start again
   hearth banner           the three lines shown at login
 
---json after ps, status, start, stop, restart, logs or usage prints the answer for
+--json after ps, status, start, stop, restart, logs, events or usage prints the answer for
 programs. Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 the gateway
 does not answer. HEARTH_API=PATH asks at another socket.
 ";
@@ -61,6 +62,14 @@ pub(crate) enum Command {
         #[command(flatten)]
         target: Target,
         /// Go on with what is printed from now on.
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// Tell what happened.
+    Events {
+        #[command(flatten)]
+        format: Format,
+        /// Go on with what happens from now on.
         #[arg(short, long)]
         follow: bool,
     },

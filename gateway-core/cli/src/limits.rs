@@ -23,6 +23,9 @@ pub const BANNER_WAIT: Duration = Duration::from_secs(90);
 /// Between two looks of `hearth banner`.
 pub const BANNER_POLL: Duration = Duration::from_secs(1);
 
+/// Between two tries to take up a stream of events again.
+pub const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
+
 /// Largest answer that is read, bytes: 256 services of about 1 KiB each, four times over.
 pub const ANSWER_MAX: usize = 1024 * 1024;
 

@@ -7,6 +7,7 @@
 mod accounts;
 mod args;
 mod console;
+mod events;
 mod run;
 
 use clap::Parser;

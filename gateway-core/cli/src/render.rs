@@ -3,7 +3,8 @@
 use crate::limits::{COLUMNS, LANDLOCK_LEVELS};
 use crate::words::{amount, ascii, cpu_seconds, problems, refused, span, trouble};
 use hearth_model::MilliCpu;
-use hearth_model::api::{BudgetLine, Kind, NatJson, SandboxJson, Service, Status, WanJson};
+use hearth_model::api::{BudgetLine, Event, Kind, NatJson, SandboxJson, Service, Status, WanJson};
+use hearth_model::calendar;
 
 /// Spaces between two columns.
 const GAP: usize = 2;
@@ -30,6 +31,17 @@ pub fn ps(services: &[Service]) -> String {
         out.push_str("No service is installed.\n");
     }
     out
+}
+
+/// A line of `hearth events`. What is as it should be says nothing of its level.
+#[must_use]
+pub fn event(event: &Event) -> String {
+    let level = match event.level.as_str() {
+        "informational" => String::new(),
+        level => format!("{}: ", ascii(level)),
+    };
+    let (time, object) = (calendar::time(event.time), ascii(&event.object));
+    format!("{time} {level}{object}: {}\n", ascii(&event.text))
 }
 
 /// One row of a table.

@@ -3,6 +3,7 @@
 use crate::accounts;
 use crate::args::{Command, Format, HELP, Target};
 use crate::console::{Dots, print, print_json};
+use crate::events;
 use hearth_client::action::{Progress, Verb, judge};
 use hearth_client::banner::{self, Machine};
 use hearth_client::client::{Answer, Api, Failure, Silence};
@@ -57,6 +58,7 @@ pub(crate) async fn run(api: &Api, command: Command) -> Result<ExitCode, Trouble
         Command::Stop(target) => act(api, Verb::Stop, &target).await?,
         Command::Restart(target) => act(api, Verb::Restart, &target).await?,
         Command::Logs { target, follow } => logs(api, &target, follow).await?,
+        Command::Events { format, follow } => events::events(api, &format, follow).await?,
         Command::Usage(usage) => accounts::usage(api, &usage).await?,
         Command::Poweroff => system(api, "poweroff").await?,
         Command::Reboot => system(api, "reboot").await?,
@@ -65,7 +67,7 @@ pub(crate) async fn run(api: &Api, command: Command) -> Result<ExitCode, Trouble
     Ok(ExitCode::SUCCESS)
 }
 
-fn show<T: serde::de::DeserializeOwned>(
+pub(crate) fn show<T: serde::de::DeserializeOwned>(
     format: &Format,
     answer: &Answer,
     render: impl FnOnce(T) -> String,

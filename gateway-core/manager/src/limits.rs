@@ -124,6 +124,17 @@ pub const LOG_FOLLOW_LINES: usize = 256;
 /// Readers that follow logs at once, in all services together.
 pub const LOG_FOLLOWERS_MAX: usize = 16;
 
+// --- events ---
+
+/// Longest text of one event, characters.
+pub const EVENT_TEXT_MAX: usize = 512;
+
+/// Readers that follow events at once: a console, a page, an operator, each in more than one place.
+pub const EVENT_FOLLOWERS_MAX: usize = 8;
+
+/// A stream of events that is silent for so long gets an empty comment.
+pub const EVENT_KEEP_ALIVE: Duration = Duration::from_secs(15);
+
 // --- accounting ---
 
 /// Length of one usage record, seconds. Records begin at full hours of UTC.

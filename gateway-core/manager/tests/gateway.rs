@@ -253,6 +253,49 @@ fn a_killed_manager_comes_back_to_running_services() {
 }
 
 #[test]
+fn what_happened_is_told_also_after_a_crash_and_to_who_follows() {
+    // given a service that was started, and a manager that was killed after that
+    let mut gateway = with_web();
+    let texts = |gateway: &Gateway, path: &str| -> Vec<String> {
+        let (code, events) = json(gateway, "GET", path);
+        assert_eq!(code, 200, "{events}");
+        let line = |event: &serde_json::Value| {
+            let word = |key: &str| event[key].as_str().unwrap().to_owned();
+            format!("{} {}", word("object"), word("text"))
+        };
+        events.as_array().unwrap().iter().map(line).collect()
+    };
+    let before = texts(&gateway, "/v1/events");
+    let active = "service web Active pid=101".to_owned();
+    assert!(before.contains(&active), "{before:?}");
+    gateway.end_manager(libc::SIGKILL);
+    gateway.boot();
+    gateway.wait_for("web", "Active");
+    // when the events are asked for again, then the old ones are still there
+    let all = texts(&gateway, "/v1/events");
+    assert_eq!(all[..before.len()], before);
+    // and somebody who has them all and follows gets only what happens then
+    let last = json(&gateway, "GET", "/v1/events").1;
+    let last = last.as_array().unwrap().last().unwrap()["id"].clone();
+    let header = format!("Last-Event-ID: {last}\r\n");
+    let mut follower = Follower::at(&gateway, "/v1/events?follow=true", &header);
+    json(&gateway, "POST", "/v1/services/web/stop");
+    follower.wait_for("service web");
+    follower.wait_for("Idle");
+    assert!(follower.got().contains("text/event-stream"));
+    assert!(follower.got().contains("\ndata: {\"id\":"));
+    assert!(!follower.got().contains(&active));
+    let newer = texts(&gateway, &format!("/v1/events?after={last}"));
+    assert!(newer.iter().any(|line| line.contains("Idle")), "{newer:?}");
+    assert!(!newer.contains(&active));
+    // and what makes no sense is refused
+    for bad in ["after=x", "after=-1", "follow=maybe"] {
+        let (code, told) = json(&gateway, "GET", &format!("/v1/events?{bad}"));
+        assert_eq!(code, 400, "{bad}: {told}");
+    }
+}
+
+#[test]
 fn what_the_household_asked_survives() {
     let mut gateway = with_web();
     // when it is stopped, then the answer comes when it is Idle, and everything is given back

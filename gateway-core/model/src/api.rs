@@ -8,6 +8,8 @@
 //! | `GET /v1/services/{name}` | | [`Service`] |
 //! | `POST /v1/services/{name}/start` (`stop`, `restart`) | | [`Service`] |
 //! | `GET /v1/services/{name}/logs?follow=true` | | text, one line of output a line |
+//! | `GET /v1/events?after=N` | | `[`[`Event`]`]`: what happened since the boot, or after number N |
+//! | `GET /v1/events?follow=true` | | `text/event-stream`: each [`Event`] as `id` and `data`, and the ones to come |
 //! | `GET /v1/usage` | | text: every usage record and then the head, one signed line each ([`crate::usage`]) |
 //! | `GET /v1/usage/open` | | [`OpenUsage`] |
 //! | `GET /v1/usage/key` | | the gateway's public key, PEM |
@@ -186,6 +188,23 @@ pub struct UsageRow {
     pub service: String,
     /// How much.
     pub used: crate::usage::Figures,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Its number: 1 is the first since the boot.
+    pub id: u64,
+    /// Seconds since 1970 (UTC), by a clock that may not be set yet.
+    pub time: u64,
+    /// Milliseconds since the boot.
+    pub uptime_ms: u64,
+    /// `error`, `warning` or `informational` (RFC 5424).
+    pub level: String,
+    /// What it is about: `service nginx`, `wan`, `gateway`.
+    pub object: String,
+    /// One sentence.
+    pub text: String,
 }
 
 /// An accepted request with nothing else to say.

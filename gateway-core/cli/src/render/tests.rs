@@ -202,3 +202,25 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_event_is_one_line_with_its_level_where_something_is_wrong() {
+    let mut one = Event {
+        id: 7,
+        time: 1_764_064_800,
+        uptime_ms: 9000,
+        level: "informational".into(),
+        object: "service nginx".into(),
+        text: "Active pid=99".into(),
+    };
+    assert_eq!(
+        event(&one),
+        "2025-11-25T10:00:00Z service nginx: Active pid=99\n"
+    );
+    // A text that a service has chosen does not reach the terminal.
+    (one.level, one.text) = ("warning".into(), "ended\x1b[2J\n".into());
+    assert_eq!(
+        event(&one),
+        "2025-11-25T10:00:00Z warning: service nginx: ended?[2J?\n"
+    );
+}

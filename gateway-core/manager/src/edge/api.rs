@@ -1,10 +1,13 @@
 //! The API's routes (model `api.rs` documents them). Each turns a request into one question to the
 //! loop and its answer into JSON. No route reads a body, so none can be too large.
 
-use super::logs::{Follow, Logs};
+use super::book::Follow;
+use super::events::Events;
+use super::logs::Logs;
 use super::records;
 use super::requests::{Ask, Fault, Reply, Request, Verb};
 use super::server::Peer;
+use super::stream;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
 use axum::http::{Method, StatusCode, header};
@@ -31,6 +34,8 @@ pub struct Door {
     pub requests: mpsc::Sender<Request>,
     /// The logs, which are read without the loop.
     pub logs: Arc<Logs>,
+    /// What happened, which is read without the loop.
+    pub events: Arc<Events>,
     /// The folder of the usage records, which are read without the loop.
     pub records: PathBuf,
 }
@@ -43,6 +48,7 @@ pub fn routes(door: Door) -> Router {
         .route("/v1/services/{name}", get(service))
         .route("/v1/services/{name}/logs", get(logs))
         .route("/v1/services/{name}/{verb}", post(act))
+        .route("/v1/events", get(stream::events))
         .route("/v1/usage", get(records::all))
         .route("/v1/usage/open", get(records::open))
         .route("/v1/usage/key", get(records::key))

@@ -2,6 +2,7 @@
 
 use super::api::{Door, routes};
 use super::channel::Channel;
+use super::events::Events;
 use super::kernel_log::KernelLog;
 use super::logs::Logs;
 use super::netpath::Netpath;
@@ -88,6 +89,7 @@ async fn start(paths: Paths) -> Result<End, String> {
     let (kernel_log, deaf) = KernelLog::open(&paths.at("/dev/kmsg"));
     problems.extend(deaf.map(Problem::of_gateway));
     let logs = Arc::new(Logs::new(paths.at("/run/hearth/logs")));
+    let events = Arc::new(Events::open(&paths));
     let place = match storage::look(&paths, &data) {
         Ok((place, size)) => {
             budget.total.storage = size;
@@ -108,6 +110,7 @@ async fn start(paths: Paths) -> Result<End, String> {
         init,
         netpath: Netpath::new(paths.at("/run/hearth/netpath.sock")),
         logs: Arc::clone(&logs),
+        events: Arc::clone(&events),
         kernel_log,
         wan: WanStatus::default(),
         waiters: Vec::new(),
@@ -122,7 +125,7 @@ async fn start(paths: Paths) -> Result<End, String> {
             place,
         },
     };
-    core.log_problems();
+    core.tell_problems();
     core.write_resolvers()?;
     for (record, fds) in greeting {
         core.heard_from_init(record, fds)
@@ -140,6 +143,7 @@ async fn start(paths: Paths) -> Result<End, String> {
         routes(Door {
             requests,
             logs,
+            events,
             records,
         }),
     ));

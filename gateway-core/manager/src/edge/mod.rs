@@ -2,8 +2,10 @@
 //! into events of the machine, and its actions into calls. It holds no policy.
 
 pub mod api;
+pub mod book;
 pub mod cgroup;
 pub mod channel;
+pub mod events;
 pub mod gates;
 pub mod host;
 pub mod image;
@@ -19,10 +21,12 @@ pub mod server;
 pub mod start;
 pub mod storage;
 pub mod store;
+pub mod stream;
 pub mod usage;
 pub mod views;
 
 mod boot;
+mod keep;
 mod people;
 
 pub use boot::run;
@@ -30,9 +34,10 @@ pub use boot::run;
 use crate::limits::REPORT_WAIT;
 use crate::machine::killed::Killed;
 use crate::machine::register::Register;
-use crate::machine::{Action, Event, Machine};
+use crate::machine::{Action, Event, Machine, Object};
 use channel::{Channel, Lost};
 use core::time::Duration;
+use events::Events;
 use hearth_model::protocol::{FromInit, FromNetpath, ToInit, ToNetpath, WanStatus};
 use hearth_model::{ServiceId, ServiceName, Tick};
 use kernel_log::KernelLog;
@@ -52,6 +57,9 @@ use store::Store;
 use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 use usage::Usage;
+
+/// netpath, as an object of what is told.
+const NETPATH: Object = Object::Part("hearth-netpath");
 
 /// Why the loop ends.
 #[derive(Debug)]
@@ -90,6 +98,7 @@ pub struct Core {
     init: Channel,
     netpath: Netpath,
     logs: Arc<Logs>,
+    events: Arc<Events>,
     kernel_log: KernelLog,
     wan: WanStatus,
     waiters: Vec<Waiter>,
@@ -216,11 +225,12 @@ impl Core {
     fn heard_from_netpath(&mut self, event: NetEvent) -> Result<(), Lost> {
         let record = match event {
             NetEvent::Up => {
-                log::info!("hearth-netpath is connected");
+                self.tell(Level::Info, &NETPATH, "connected");
                 return self.step(Event::NetUp);
             }
             NetEvent::Down(why) => {
-                log::warn!("hearth-netpath is gone: {why}; services start when it is back");
+                let text = format!("gone: {why}; services start when it is back");
+                self.tell(Level::Warn, &NETPATH, &text);
                 self.wan = WanStatus::default();
                 return self.step(Event::NetDown);
             }
@@ -245,6 +255,13 @@ impl Core {
     }
 
     fn wan_changed(&mut self, status: WanStatus) {
+        if status != self.wan {
+            let level = match status.lease {
+                Some(_) => Level::Info,
+                None => Level::Warn,
+            };
+            self.tell(level, &Object::Part("wan"), &views::wan_words(&status));
+        }
         self.wan = status;
         if let Err(text) = self.write_resolvers() {
             log::warn!("{text}");
@@ -296,24 +313,9 @@ impl Core {
                 self.guarantee_fault = cgroup::guarantee(&folder, memory).err();
             }
             Action::Note(name, text) => self.logs.note(&name, &text),
-            Action::Log(level, text) => log::log!(level, "{text}"),
+            Action::Tell(level, object, text) => self.tell(level, &object, &text),
         }
         Ok(None)
-    }
-
-    /// Samples what services use, when it is time.
-    fn account(&mut self) {
-        if let Some(usage) = &mut self.usage {
-            let services = self.machine.services();
-            usage.step(now(), services.map(|(id, row)| (id, &row.name)));
-        }
-    }
-
-    /// Samples a service whose counters are about to go.
-    fn last_sample(&mut self, id: ServiceId) {
-        if let (Some(usage), Some(row)) = (&mut self.usage, self.machine.service(id)) {
-            usage.last_words(now(), id, &row.name);
-        }
     }
 
     fn found(&self, id: ServiceId) -> Result<&Found, String> {
@@ -376,12 +378,6 @@ impl Core {
             });
         } else {
             people::give(reply, Ok(self.status(None)));
-        }
-    }
-
-    fn log_problems(&self) {
-        for problem in &self.problems {
-            log::log!(Level::Warn, "{}", problem.text);
         }
     }
 }

@@ -115,6 +115,14 @@ pub fn now() -> Tick {
     Tick(sys::machine::boot_clock_ms().unwrap_or(0))
 }
 
+/// Seconds since 1970; 0 on a clock that is set to before.
+#[must_use]
+pub fn wall() -> u64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
 /// A text file of at most `max` bytes.
 ///
 /// # Errors

@@ -7,13 +7,14 @@ use super::requests::{Ask, Fault, Reply, ReplyTo, Request, Verb};
 use super::usage::Usage;
 use super::{Core, Waiter, views};
 use crate::limits::ACTION_WAIT;
-use crate::machine::Event;
 use crate::machine::register::Wanted;
+use crate::machine::{Event, Object};
 use crate::sys;
 use hearth_model::ServiceId;
 use hearth_model::api::{Done, Status};
 use hearth_model::manifest::nearest;
 use hearth_model::protocol::{NetReport, ShutdownKind, SystemUnit, ToInit};
+use log::Level;
 
 /// Milliseconds between the answer to a restart of this manager and its end: the answer goes out.
 const LEAVE_MS: u64 = 300;
@@ -127,7 +128,7 @@ impl Core {
             let text = format!("{text}; what is asked now is forgotten when the gateway restarts");
             let problem = Problem::of_gateway(text);
             if !self.problems.contains(&problem) {
-                log::warn!("{}", problem.text);
+                self.tell(Level::Warn, &Object::Part("gateway"), &problem.text);
                 self.problems.push(problem);
             }
         }

@@ -1,7 +1,7 @@
 //! Accounting: reads each service's counters every few seconds and keeps the hours in the journal.
 
 use super::journal::Journal;
-use super::paths::{Paths, read_text};
+use super::paths::{Paths, read_text, wall};
 use crate::limits::{KERNEL_FILE_MAX, SAMPLE_MS, SAMPLES_PER_CHECKPOINT};
 use crate::machine::usage::{Closed, Counters, Ledger};
 use hearth_model::api::{OpenUsage, UsageRow};
@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Everything accounting owns.
 #[derive(Debug)]
@@ -29,13 +28,6 @@ pub struct Usage {
 #[must_use]
 pub fn folder(paths: &Paths) -> PathBuf {
     paths.at("/data/hearth/usage")
-}
-
-/// Seconds since 1970; 0 on a clock that is set to before.
-fn wall() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
 }
 
 impl Usage {

@@ -140,6 +140,17 @@ pub fn wan(status: &WanStatus) -> WanJson {
     }
 }
 
+/// The Internet's side in one line.
+#[must_use]
+pub fn wan_words(status: &WanStatus) -> String {
+    let wan = wan(status);
+    match (wan.address, wan.router) {
+        (Some(address), Some(router)) => format!("{address} via {router}"),
+        (Some(address), None) => address,
+        (None, _) => "no address".to_owned(),
+    }
+}
+
 /// netpath's counters.
 #[must_use]
 pub fn nat(report: NetReport) -> NatJson {

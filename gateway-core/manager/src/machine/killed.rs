@@ -1,7 +1,7 @@
 //! Processes that the kernel killed for a system call: which service's, which call, and what its manifest
 //! would have to say. The facts about calls are the policy's own files.
 
-use super::{Action, Machine};
+use super::{Action, Machine, Object};
 use hearth_model::ServiceId;
 use hearth_model::audit::{SeccompKill, Verdict, explanation};
 use log::Level;
@@ -144,14 +144,13 @@ impl Machine {
             return;
         }
         let text = format!("process {pid} ({name}) was killed: it {words}");
-        out.push(Action::Log(
+        let note = format!("hearth: {text}");
+        out.push(Action::Tell(
             Level::Warn,
-            format!("service {}: {text}", service.name),
+            Object::Service(service.name.clone()),
+            text,
         ));
-        out.push(Action::Note(
-            service.name.clone(),
-            format!("hearth: {text}"),
-        ));
+        out.push(Action::Note(service.name.clone(), note));
     }
 }
 

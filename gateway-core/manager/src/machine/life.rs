@@ -3,14 +3,17 @@
 use super::admission::Admitted;
 use super::register::Wanted;
 use super::service::{Asked, Cause, Phase, Row, Service, Trouble};
-use super::{Action, Greeting, Machine, Netpath, overdue_at};
+use super::{Action, Greeting, Machine, Netpath, Object, overdue_at};
 use crate::limits::INIT_ANSWER_MS;
-use hearth_model::protocol::InitRefusal;
+use hearth_model::protocol::{InitRefusal, SystemUnit};
 use hearth_model::state::{Fault, UnitState, UnitStatus};
 use hearth_model::{ServiceId, ServiceName, Tick};
 use log::Level;
 
 type Out<'a> = &'a mut Vec<Action>;
+
+/// PID 1, as an object of what is told.
+const INIT: &str = "hearth-init";
 
 impl Machine {
     // --- PID 1 ---
@@ -79,9 +82,10 @@ impl Machine {
         out: Out<'_>,
     ) {
         let Some((id, service)) = id.and_then(|id| Some((id, self.services.get_mut(&id)?))) else {
-            out.push(Action::Log(
+            out.push(Action::Tell(
                 Level::Error,
-                format!("hearth-init refused a request: {reason}"),
+                Object::Part(INIT),
+                format!("refused a request: {reason}"),
             ));
             return;
         };
@@ -106,10 +110,26 @@ impl Machine {
                 | Phase::Forwarding { .. },
                 reason,
             ) => {
-                let text = format!("service {}: hearth-init refused: {reason}", service.name);
-                out.push(Action::Log(Level::Warn, text));
+                let object = Object::Service(service.name.clone());
+                let text = format!("hearth-init refused: {reason}");
+                out.push(Action::Tell(Level::Warn, object, text));
             }
         }
+    }
+
+    /// A part of the gateway has another process, or none.
+    pub(super) fn follow_system(&mut self, unit: SystemUnit, status: UnitStatus, out: Out<'_>) {
+        let before = self.system.insert(unit.name(), (unit, status));
+        let was = before.map_or(UnitStatus::default(), |(_, was)| was);
+        if (was.state, was.pid) == (status.state, status.pid) {
+            return;
+        }
+        let level = match status.state {
+            UnitState::Restarting | UnitState::Idle => Level::Warn,
+            UnitState::Starting | UnitState::Active | UnitState::Stopping => Level::Info,
+        };
+        let text = format!("{} pid={}", status.state, status.pid);
+        out.push(Action::Tell(level, Object::Part(unit.name()), text));
     }
 
     // --- people ---
@@ -287,8 +307,8 @@ impl Machine {
             service.phase = Phase::Rest;
             service.start_after_stop = false;
             service.trouble = Some(trouble);
-            let text = format!("service {}: {}", service.name, service.message(Tick(0)));
-            out.push(Action::Log(Level::Warn, text));
+            let object = Object::Service(service.name.clone());
+            out.push(Action::Tell(Level::Warn, object, service.message(Tick(0))));
             self.give_back(id, out);
         }
     }
@@ -362,15 +382,16 @@ impl Machine {
 }
 
 fn told(service: &Service, now: Tick) -> Action {
-    let (name, status) = (&service.name, service.status);
+    let status = service.status;
     let message = service.message(now);
     let (level, end) = match (status.fault, message.as_str()) {
         (Fault::NoFault, "") => (Level::Info, String::new()),
         (Fault::NoFault, text) => (Level::Info, format!(": {text}")),
         (_, text) => (Level::Warn, format!(": {text}")),
     };
-    Action::Log(
+    Action::Tell(
         level,
-        format!("service {name}: {} pid={}{end}", status.state, status.pid),
+        Object::Service(service.name.clone()),
+        format!("{} pid={}{end}", status.state, status.pid),
     )
 }

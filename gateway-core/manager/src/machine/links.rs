@@ -2,9 +2,9 @@
 
 use super::register::Wanted;
 use super::service::{Package, Phase, Service, Trouble};
-use super::{Action, Greeting, Machine, Netpath};
+use super::{Action, Greeting, Machine, Netpath, Object};
 use crate::limits::NETPATH_ANSWER_MS;
-use hearth_model::protocol::NetRefusal;
+use hearth_model::protocol::{NetRefusal, SystemUnit};
 use hearth_model::{ServiceId, Tick};
 use log::Level;
 
@@ -154,9 +154,10 @@ impl Machine {
     pub(super) fn net_refused(&mut self, id: Option<ServiceId>, reason: NetRefusal, out: Out<'_>) {
         let text = self.net_words(reason);
         let Some(id) = id else {
-            out.push(Action::Log(
+            out.push(Action::Tell(
                 Level::Error,
-                format!("hearth-netpath refused a request: {text}"),
+                Object::Part(SystemUnit::Netpath.name()),
+                format!("refused a request: {text}"),
             ));
             return;
         };
@@ -169,9 +170,10 @@ impl Machine {
                 self.fail(id, Trouble::Network(text), out);
             }
             Phase::Rest | Phase::Waiting { .. } if service.is_running() => {
-                let line = format!("service {}: its network link is gone: {text}", service.name);
+                let object = Object::Service(service.name.clone());
+                let line = format!("its network link is gone: {text}");
                 service.link_trouble = Some(text);
-                out.push(Action::Log(Level::Warn, line));
+                out.push(Action::Tell(Level::Warn, object, line));
             }
             // There was nothing to remove.
             Phase::Rest

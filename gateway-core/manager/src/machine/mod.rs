@@ -18,6 +18,7 @@ mod links;
 mod tests;
 
 use admission::{Budget, Promise, Refusal};
+use core::fmt;
 use hearth_model::protocol::{Forward, InitRefusal, Link, NetRefusal, NetworkShare, SystemUnit};
 use hearth_model::state::UnitStatus;
 use hearth_model::{Bytes, ServiceId, ServiceName, Tick};
@@ -109,8 +110,26 @@ pub enum Action {
     Guarantee(Bytes),
     /// Put a line into a service's own log.
     Note(ServiceName, String),
-    /// Tell the log.
-    Log(Level, String),
+    /// Tell whoever looks after this gateway.
+    Tell(Level, Object, String),
+}
+
+/// What a word to whoever looks after this gateway is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Object {
+    /// A service.
+    Service(ServiceName),
+    /// A part of the gateway: a process, a side, `gateway` for all of it.
+    Part(&'static str),
+}
+
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Object::Service(name) => write!(f, "service {name}"),
+            Object::Part(part) => f.write_str(part),
+        }
+    }
 }
 
 /// Whether netpath can be asked.
@@ -238,9 +257,7 @@ impl Machine {
             } => {
                 self.follow(id, status, oom_kills, now, out);
             }
-            Event::InitSystem(unit, status) => {
-                self.system.insert(unit.name(), (unit, status));
-            }
+            Event::InitSystem(unit, status) => self.follow_system(unit, status, out),
             Event::InitRefused(id, reason) => self.init_refused(id, reason, out),
             Event::NetUp => self.net_up(now, out),
             Event::NetDown => self.net_down(now),

@@ -57,7 +57,7 @@ pub fn request_as(gateway: &Gateway, uid: u32, method: &str, path: &str) -> Answ
     })
 }
 
-/// A log that is followed: `wait_for` reads until the text has come.
+/// A log or the events that are followed: `wait_for` reads until the text has come.
 pub struct Follower {
     stream: UnixStream,
     got: String,
@@ -65,16 +65,29 @@ pub struct Follower {
 
 impl Follower {
     pub fn new(gateway: &Gateway, name: &str) -> Follower {
+        Follower::at(
+            gateway,
+            &format!("/v1/services/{name}/logs?follow=true"),
+            "",
+        )
+    }
+
+    /// With one more header line, if it is not empty.
+    pub fn at(gateway: &Gateway, path: &str, header: &str) -> Follower {
         let mut stream = UnixStream::connect(gateway.path("run/hearth/api.sock")).unwrap();
         stream
             .set_read_timeout(Some(Duration::from_secs(10)))
             .unwrap();
-        let head = format!("GET /v1/services/{name}/logs?follow=true HTTP/1.1\r\nhost: g\r\n\r\n");
+        let head = format!("GET {path} HTTP/1.1\r\nhost: g\r\n{header}\r\n");
         stream.write_all(head.as_bytes()).unwrap();
         Follower {
             stream,
             got: String::new(),
         }
+    }
+
+    pub fn got(&self) -> &str {
+        &self.got
     }
 
     pub fn wait_for(&mut self, text: &str) {

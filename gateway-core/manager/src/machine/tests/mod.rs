@@ -92,7 +92,7 @@ impl Bench {
     }
 
     fn on(&mut self, event: Event) -> Vec<Action> {
-        let plain = |action: &Action| !matches!(action, Action::Log(..) | Action::Guarantee(_));
+        let plain = |action: &Action| !matches!(action, Action::Tell(..) | Action::Guarantee(_));
         self.0
             .step(event, self.1)
             .into_iter()
