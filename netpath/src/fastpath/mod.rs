@@ -269,7 +269,7 @@ impl Carrier for FastPath {
         Some([initiator, responder])
     }
 
-    fn passed(&mut self, pair: &Pair) -> Option<Passed> {
+    fn passed(&self, pair: &Pair) -> Option<Passed> {
         self.passed_in(pair)
     }
 

@@ -41,12 +41,15 @@ pub struct Traffic {
 /// The same for both directions: the initiator's packets, and the responder's.
 pub type Passed = [Traffic; 2];
 
+/// Both ends of a flow, in the order of [`Passed`].
+const SIDES: [Side; 2] = [Side::Initiator, Side::Responder];
+
 /// What carries flows past this machine.
 pub trait Carrier {
     /// Starts to carry both directions, the answers' first; `None` where it does not.
     fn carry(&mut self, pair: &Pair, now: Tick) -> Option<Passed>;
     /// What has passed so far; `None` where it does not carry the flow (any more).
-    fn passed(&mut self, pair: &Pair) -> Option<Passed>;
+    fn passed(&self, pair: &Pair) -> Option<Passed>;
     /// Stops, and says what has passed to the very end.
     fn stop(&mut self, pair: &Pair) -> Option<Passed>;
 }
@@ -59,7 +62,7 @@ impl Carrier for Nobody {
     fn carry(&mut self, _: &Pair, _: Tick) -> Option<Passed> {
         None
     }
-    fn passed(&mut self, _: &Pair) -> Option<Passed> {
+    fn passed(&self, _: &Pair) -> Option<Passed> {
         None
     }
     fn stop(&mut self, _: &Pair) -> Option<Passed> {
@@ -71,8 +74,8 @@ impl<C: Carrier> Carrier for Option<C> {
     fn carry(&mut self, pair: &Pair, now: Tick) -> Option<Passed> {
         self.as_mut()?.carry(pair, now)
     }
-    fn passed(&mut self, pair: &Pair) -> Option<Passed> {
-        self.as_mut()?.passed(pair)
+    fn passed(&self, pair: &Pair) -> Option<Passed> {
+        self.as_ref()?.passed(pair)
     }
     fn stop(&mut self, pair: &Pair) -> Option<Passed> {
         self.as_mut()?.stop(pair)
@@ -211,25 +214,25 @@ impl<C: Carrier> Nat<C> {
         };
         let before = session.carried.replace(passed).unwrap_or(passed);
         let session = *session;
-        let sides = [Side::Initiator, Side::Responder];
-        let mut deadline = session.deadline;
-        for ((side, traffic), before) in sides.into_iter().zip(passed).zip(before) {
+        for ((side, traffic), before) in SIDES.into_iter().zip(passed).zip(before) {
             // Wrapping: a count of 64 bits that was read in two halves is made good by the next one.
             let packets = traffic.packets.wrapping_sub(before.packets);
             let bytes = traffic.bytes.wrapping_sub(before.bytes);
             self.counters
                 .carry(session.arrives_from(side), packets, bytes);
-            // A clock that is read later can not be earlier; torn, it could seem so.
-            let last = traffic.last.min(now);
-            if packets > 0
-                && let Some(timeout) = session.carried_timeout_ms(side, &self.timers)
-            {
-                deadline = deadline.max(last.after_ms(timeout));
-            }
         }
+        let deadline = session.deadline_after(before, passed, &self.timers, now);
         if deadline > session.deadline {
             self.prolong(row, deadline);
         }
+    }
+
+    /// When a flow ends, with what has passed by: its own deadline where nothing has.
+    pub(super) fn deadline_by_carrier(&self, session: &Session, now: Tick) -> Tick {
+        let passed = session.carried.zip(self.carrier.passed(&session.pair()));
+        passed.map_or(session.deadline, |(before, passed)| {
+            session.deadline_after(before, passed, &self.timers, now)
+        })
     }
 
     /// Takes over a flow that the carrier has carried since before this machine began, if the policy
@@ -302,8 +305,7 @@ impl<C: Carrier> Nat<C> {
         if pair.initiator.protocol == Protocol::Tcp {
             session.tcp = TcpState::open();
         }
-        let sides = [Side::Initiator, Side::Responder];
-        let ends = sides.into_iter().zip(passed).filter_map(|(side, traffic)| {
+        let ends = SIDES.into_iter().zip(passed).filter_map(|(side, traffic)| {
             let timeout = session.carried_timeout_ms(side, &self.timers)?;
             Some(traffic.last.min(now).after_ms(timeout))
         });
@@ -329,6 +331,21 @@ impl Session {
             initiator: self.initiator,
             responder: self.responder,
         }
+    }
+
+    /// When it ends, after more has passed than `before`.
+    fn deadline_after(&self, before: Passed, passed: Passed, timers: &Timers, now: Tick) -> Tick {
+        let mut deadline = self.deadline;
+        for ((side, traffic), before) in SIDES.into_iter().zip(passed).zip(before) {
+            // A clock that is read later can not be earlier; torn, it could seem so.
+            let last = traffic.last.min(now);
+            if traffic.packets != before.packets
+                && let Some(timeout) = self.carried_timeout_ms(side, timers)
+            {
+                deadline = deadline.max(last.after_ms(timeout));
+            }
+        }
+        deadline
     }
 
     /// By how much a plain packet of an end prolongs the flow, ms: the rule of

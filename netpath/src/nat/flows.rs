@@ -2,16 +2,14 @@
 
 use super::Nat;
 use super::carry::Carrier;
-use super::mappings::Inside;
-use super::plan::{Plan, SourceRule};
+use super::judge::{Begins, Seat, full};
+use super::plan::Plan;
 use super::refuse::Refusal;
 use super::sessions::{InsertError, Session, Side, Tuple};
 use super::shares::{PeerKey, ShareError};
 use super::table::{Full, Row};
 use super::tcp::TcpState;
 use crate::counters::DropReason;
-use crate::wire::icmp;
-use crate::wire::transport::{Kind, Ports};
 use hearth_model::Tick;
 use hearth_model::gateway::Filtering;
 use hearth_model::protocol::Zone;
@@ -31,37 +29,18 @@ impl<C: Carrier> Nat<C> {
         None
     }
 
-    /// Where a packet begins another TCP connection in the place of one that has ended, the flow goes on
-    /// in its row: its mapping stays the same (RFC 5382 REQ-1), which may have no other flow. Through a
-    /// mapping only the inside can, and whom the filter lets in.
+    /// Begins another connection in a flow's place, where [`Nat::step`] says so.
     ///
     /// # Errors
     /// [`Refusal`]: its host has no share left.
-    pub(super) fn begin_anew(
-        &mut self,
-        (row, side): (Row, Side),
-        kind: Kind,
-        now: Tick,
-    ) -> Result<(), Refusal> {
-        let Kind::Tcp(flags) = kind else {
-            return Ok(());
-        };
-        let Some(session) = self.sessions.get(row) else {
-            return Ok(());
-        };
-        if !session.tcp.begins_anew(flags) {
-            return Ok(());
-        }
-        if let Some(mapping) = session.mapping
-            && side == Side::Responder
-        {
-            let (protocol, remote) = (session.responder.protocol, session.responder.source);
-            if self.permitted(protocol, mapping, remote, now).is_none() {
-                return Ok(());
+    pub(super) fn begin(&mut self, row: Row, begins: Begins) -> Result<(), Refusal> {
+        match begins {
+            Begins::No => Ok(()),
+            Begins::Anew => {
+                let revived = self.revive(row, TcpState::default());
+                revived.map_err(|_| full(DropReason::HostShareFull))
             }
         }
-        let revived = self.revive(row, TcpState::default());
-        revived.map_err(|_| full(DropReason::HostShareFull))
     }
 
     /// A finished flow is none any more: it counts in its host's share again.
@@ -73,11 +52,7 @@ impl<C: Carrier> Nat<C> {
             return Ok(());
         };
         if session.host.is_none() {
-            let inside = match session.initiator.zone {
-                Zone::Wan => session.responder.source,
-                Zone::Lan | Zone::Service => session.initiator.source,
-            };
-            let host = self.hosts.acquire(inside)?;
+            let host = self.hosts.acquire(session.inside())?;
             self.sessions.unfinish(row, host);
         }
         if let Some(session) = self.sessions.get_mut(row) {
@@ -86,45 +61,32 @@ impl<C: Carrier> Nat<C> {
         Ok(())
     }
 
-    /// Opens a planned flow: host share, mapping, permission and row, or none of them.
-    pub(super) fn open(&mut self, tuple: &Tuple, plan: &Plan, now: Tick) -> Result<Row, Refusal> {
-        self.make_room(now);
-        let host = self.hosts.acquire(plan.charge).map_err(|error| {
-            full(match error {
-                ShareError::ShareFull => DropReason::HostShareFull,
-                ShareError::HostsFull => DropReason::TableFull,
-            })
-        })?;
-        let (source, port, mapping) = match plan.source {
-            SourceRule::Keep => (tuple.source, tuple.ports.source, None),
-            SourceRule::Fixed(address, port) => (address, port, None),
-            SourceRule::Mapped => {
-                let inside = Inside {
-                    protocol: tuple.protocol,
-                    address: tuple.source,
-                    port: tuple.ports.source,
-                };
-                let mapped = self.places.wan_address().ok_or(Full);
-                match mapped.and_then(|wan| Ok((wan, self.mappings.acquire(inside)?))) {
-                    Ok((wan, (row, external))) => (wan, external, Some(row)),
-                    Err(Full) => {
-                        self.hosts.release(host);
-                        return Err(full(DropReason::TableFull));
-                    }
-                }
+    /// Opens a planned flow: host share, mapping, permission and row, or none of them. `seat`: what
+    /// [`Nat::seat`] has found for it.
+    pub(super) fn open(
+        &mut self,
+        tuple: &Tuple,
+        plan: &Plan,
+        seat: Seat,
+        now: Tick,
+    ) -> Result<Row, Refusal> {
+        let seat = match self.make_room(now) {
+            // What has gone may have been what was found.
+            Some(()) => self.seat(tuple, plan, now)?,
+            None => seat,
+        };
+        let Ok(host) = self.hosts.take(plan.charge, seat.host) else {
+            return Err(full(DropReason::TableFull));
+        };
+        let mapping = match seat.mapping.map(|spot| self.mappings.take(spot)) {
+            Some(Ok(row)) => Some(row),
+            None => None,
+            Some(Err(Full)) => {
+                self.hosts.release(host);
+                return Err(full(DropReason::TableFull));
             }
         };
-        let responder = Tuple {
-            source: plan.destination,
-            destination: source,
-            ports: Ports {
-                source: plan.port,
-                destination: port,
-            },
-            protocol: tuple.protocol,
-            zone: plan.egress,
-        };
-        let mut session = Session::new(*tuple, responder, host);
+        let mut session = Session::new(*tuple, seat.responder, host);
         session.mapping = mapping;
         session.peer = self.permit(&session);
         session.target = self.aim(plan);
@@ -153,37 +115,15 @@ impl<C: Carrier> Nat<C> {
     /// but it ends with the permission.
     pub(super) fn admit(
         &mut self,
-        tuple: &Tuple,
+        (initiator, responder): (&Tuple, &Tuple),
         mapping: Row,
         peer: Option<Row>,
         until: Tick,
         now: Tick,
     ) -> Result<Row, Refusal> {
-        let inside = self
-            .mappings
-            .get(mapping)
-            .ok_or(DropReason::Filtered)?
-            .inside;
-        self.make_room(now);
-        // The sender learns nothing of what is inside.
-        let host = self.hosts.acquire(inside.address);
+        let host = self.hosts.acquire(initiator.source);
         let host = host.map_err(|_| DropReason::HostShareFull)?;
-        let zone = if self.places.is_lan_host(inside.address) {
-            Zone::Lan
-        } else {
-            Zone::Service
-        };
-        let initiator = Tuple {
-            source: inside.address,
-            destination: tuple.source,
-            ports: Ports {
-                source: inside.port,
-                destination: tuple.ports.source,
-            },
-            protocol: tuple.protocol,
-            zone,
-        };
-        let mut session = Session::new(initiator, *tuple, host);
+        let mut session = Session::new(*initiator, *responder, host);
         session.deadline = until;
         session.mapping = Some(mapping);
         session.peer = peer;
@@ -191,6 +131,9 @@ impl<C: Carrier> Nat<C> {
         if let Some(peer) = peer {
             self.peers.share(peer);
         }
+        // Its own mapping and permission are kept now, whoever makes room.
+        self.make_room(now);
+        self.live(initiator, now);
         self.add(session, now).map_err(Refusal::silent)
     }
 
@@ -208,10 +151,10 @@ impl<C: Carrier> Nat<C> {
 
     /// Where the table is full, the flow that finished first goes: it was kept for packets that
     /// are late, and no live flow is ever in its place.
-    fn make_room(&mut self, now: Tick) {
-        if let Some(row) = self.sessions.in_the_way() {
-            self.end(row, now);
-        }
+    fn make_room(&mut self, now: Tick) -> Option<()> {
+        let row = self.sessions.in_the_way()?;
+        self.end(row, now);
+        Some(())
     }
 
     /// Ends a flow.
@@ -247,7 +190,10 @@ impl<C: Carrier> Nat<C> {
     }
 }
 
-/// A new flow that finds no room (RFC 5508 REQ-8).
-fn full(reason: DropReason) -> Refusal {
-    Refusal::answered(reason, icmp::Error::Prohibited)
+/// A stranger is told nothing of what is full inside.
+pub(super) fn told(from: Zone, refusal: Refusal) -> Refusal {
+    match from {
+        Zone::Wan => refusal.silent(),
+        Zone::Lan | Zone::Service => refusal,
+    }
 }

@@ -44,7 +44,7 @@ fn low(wide: u64) -> u32 {
 
 /// Numbers that a stranger can not foretell without the secret; the same secret gives the same
 /// ones, so that a run can be replayed (SplitMix64).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Random {
     state: u64,
 }

@@ -145,6 +145,37 @@ fn set(words: &mut [u32], port: u16, value: Bit) {
     }
 }
 
+/// Where the mapping of an inside endpoint is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spot {
+    /// It is there.
+    There {
+        /// Its row.
+        row: Row,
+        /// Its port of the WAN's address.
+        external: u16,
+    },
+    /// It would be made.
+    Free {
+        /// Whose it would be.
+        inside: Inside,
+        /// The port that it would get.
+        external: u16,
+        /// What the next choice would then begin with.
+        random: Random,
+    },
+}
+
+impl Spot {
+    /// The mapping's port of the WAN's address.
+    #[must_use]
+    pub fn external(&self) -> u16 {
+        match *self {
+            Spot::There { external, .. } | Spot::Free { external, .. } => external,
+        }
+    }
+}
+
 /// All mappings.
 #[derive(Debug)]
 pub struct Mappings {
@@ -180,7 +211,15 @@ impl Mappings {
         }
     }
 
-    fn space(&mut self, protocol: Protocol) -> &mut PortSpace {
+    fn space(&self, protocol: Protocol) -> &PortSpace {
+        match protocol {
+            Protocol::Tcp => &self.tcp,
+            Protocol::Udp => &self.udp,
+            Protocol::Icmp => &self.icmp,
+        }
+    }
+
+    fn space_mut(&mut self, protocol: Protocol) -> &mut PortSpace {
         match protocol {
             Protocol::Tcp => &mut self.tcp,
             Protocol::Udp => &mut self.udp,
@@ -191,12 +230,12 @@ impl Mappings {
     /// The mapping that has an external port.
     #[must_use]
     pub fn at_external(&self, protocol: Protocol, port: u16) -> Option<(Row, &Mapping)> {
-        let space = match protocol {
-            Protocol::Tcp => &self.tcp,
-            Protocol::Udp => &self.udp,
-            Protocol::Icmp => &self.icmp,
-        };
-        let row = space.owner.get(usize::from(port)).copied().flatten()?;
+        let row = self
+            .space(protocol)
+            .owner
+            .get(usize::from(port))
+            .copied()
+            .flatten()?;
         Some((row, self.table.get(row)?))
     }
 
@@ -206,23 +245,45 @@ impl Mappings {
         self.table.get(row)
     }
 
-    /// The mapping of an inside endpoint, made where there is none, for one more flow.
+    /// The mapping of an inside endpoint, or where a new one would be.
     ///
     /// # Errors
-    /// [`Full`]: no row or no port is free.
-    pub fn acquire(&mut self, inside: Inside) -> Result<(Row, u16), Full> {
+    /// [`Full`]: no port is free.
+    pub fn spot(&self, inside: Inside) -> Result<Spot, Full> {
         if let Some(row) = self.table.find(inside) {
-            let mapping = self.table.get_mut(row).ok_or(Full)?;
-            mapping.sessions += 1;
-            return Ok((row, mapping.external));
+            let external = self.table.get(row).ok_or(Full)?.external;
+            return Ok(Spot::There { row, external });
         }
         let mut random = self.random;
         let low = Mappings::low(inside.protocol);
         let space = self.space(inside.protocol);
-        let external = space.choose(inside.port, low, &mut random);
-        self.random = random;
-        let external = external.ok_or(Full)?;
-        Ok((self.make(inside, external)?, external))
+        let external = space.choose(inside.port, low, &mut random).ok_or(Full)?;
+        Ok(Spot::Free {
+            inside,
+            external,
+            random,
+        })
+    }
+
+    /// Takes what [`Mappings::spot`] has found, for one more flow; nothing may have changed since.
+    ///
+    /// # Errors
+    /// [`Full`]: no row is free.
+    pub fn take(&mut self, spot: Spot) -> Result<Row, Full> {
+        match spot {
+            Spot::There { row, .. } => {
+                self.share(row);
+                Ok(row)
+            }
+            Spot::Free {
+                inside,
+                external,
+                random,
+            } => {
+                self.random = random;
+                self.make(inside, external)
+            }
+        }
     }
 
     /// The same with the external port that it has had before this machine began.
@@ -285,7 +346,7 @@ impl Mappings {
     }
 
     fn own(&mut self, protocol: Protocol, external: u16, owner: Option<Row>) {
-        let space = self.space(protocol);
+        let space = self.space_mut(protocol);
         let bit = if owner.is_some() { Bit::On } else { Bit::Off };
         set(&mut space.mapped, external, bit);
         if let Some(place) = space.owner.get_mut(usize::from(external)) {
@@ -295,13 +356,13 @@ impl Mappings {
 
     /// Keeps a port from new mappings: it is a forward's.
     pub fn reserve(&mut self, protocol: Protocol, port: u16) {
-        set(&mut self.space(protocol).reserved, port, Bit::On);
+        set(&mut self.space_mut(protocol).reserved, port, Bit::On);
     }
 
     /// Gives a forward's port back, unless no mapping may ever have it.
     pub fn unreserve(&mut self, protocol: Protocol, port: u16) {
         if port <= EXTERNAL_PORT_LAST && port != DHCP_CLIENT_PORT {
-            set(&mut self.space(protocol).reserved, port, Bit::Off);
+            set(&mut self.space_mut(protocol).reserved, port, Bit::Off);
         }
     }
 

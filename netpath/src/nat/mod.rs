@@ -7,13 +7,15 @@
 //! Internet. What this refuses to do: read a clock, do I/O, reassemble, follow sequence numbers,
 //! look into what packets carry (no application gateways: RFC 4787 REQ-10).
 //!
-//! Start at `Nat::decide`; `plan` is the policy, `translate` the rewrite, `sessions` the table.
+//! Start at `Nat::decide`; `judge` finds what becomes of a packet and changes nothing, `plan` is the policy,
+//! `translate` the rewrite, `sessions` the table.
 
 mod carry;
 mod events;
 mod flows;
 mod fragments;
 mod hash;
+mod judge;
 mod mappings;
 mod places;
 mod plan;
@@ -33,17 +35,18 @@ use crate::counters::{Counters, DropReason};
 use crate::limits::{DHCP_CLIENT_PORT, DHCP_SERVER_PORT, SESSIONS_MAX};
 use crate::wire::icmp;
 use crate::wire::ipv4::{Ipv4, Part};
-use crate::wire::transport::{self, Kind, Ports, Protocol, UDP_HEADER_LEN};
+use crate::wire::transport::{self, Ports, Protocol, UDP_HEADER_LEN};
 use core::net::Ipv4Addr;
 use core::ops::Range;
+use flows::told;
 use fragments::{DatagramKey, Followed, Fragments};
 use hash::Hasher;
 use hearth_model::gateway::NatChoices;
 use hearth_model::protocol::{Forward, NetReport, NetworkPolicy, WanLease, Zone};
 use hearth_model::{ServiceId, Tick};
+use judge::{Arrival, Step};
 use mappings::Mappings;
 use places::Places;
-use plan::Opening;
 use refuse::{Limiter, Refusal};
 use services::Services;
 use sessions::{Sessions, Side};
@@ -304,60 +307,42 @@ impl<C: Carrier> Nat<C> {
 
     fn decide(&mut self, from: Zone, bytes: &mut [u8], now: Tick) -> Result<Pass, Refusal> {
         let mut packet = Ipv4::parse(bytes)?;
-        if from == Zone::Wan
-            && let Some(range) = dhcp_data(&packet)?
-        {
-            return Ok(Pass::Dhcp(range));
-        }
-        let place = self.places.place(packet.destination())?;
-        self.places
-            .check_source(from, packet.source(), packet.destination())?;
-        if from == Zone::Service && self.services.at(packet.source()).is_none() {
-            return Err(DropReason::ReversePath.into());
-        }
-        if matches!(packet.part(), Part::Later { .. }) {
-            return self.later_fragment(from, &mut packet, now);
-        }
-        let (protocol, kind, ports) = transport::read(&packet)?;
-        if kind == Kind::IcmpError {
-            return self.icmp_error(from, place, &mut packet, now);
-        }
-        let tuple = Tuple {
-            source: packet.source(),
-            destination: packet.destination(),
-            ports,
-            protocol,
-            zone: from,
+        let (tuple, kind, place) = match self.arrival(from, &packet)? {
+            Arrival::Dhcp(range) => return Ok(Pass::Dhcp(range)),
+            Arrival::Later => return self.later_fragment(from, &mut packet, now),
+            Arrival::Error(place) => return self.icmp_error(from, place, &mut packet, now),
+            Arrival::Flow { tuple, kind, place } => (tuple, kind, place),
         };
         let found = self.live(&tuple, now);
-        if let Some(found) = found.filter(|(_, side)| may_come_from(*side, kind)) {
-            let begun = self.begin_anew(found, kind, now);
-            begun.map_err(|refusal| told(from, refusal))?;
-            return self.pass(found, kind, &mut packet, now);
-        }
-        match self.plan(&tuple, kind, place, now)? {
-            Opening::Local => {
+        let (flow, side) = match self.step((&tuple, kind, place), found, &packet, now)? {
+            Step::Local => {
                 if packet.part() == Part::First {
                     let key = packet_key(&packet, from);
                     self.remember(key, Followed::Local, now);
                 }
-                Ok(Pass::Local)
+                return Ok(Pass::Local);
             }
-            Opening::Flow(plan) => {
-                self.check_link(plan.egress, &packet)?;
-                let opened = self.open(&tuple, &plan, now);
+            Step::Goes { row, side, begins } => {
+                let begun = self.begin(row, begins);
+                begun.map_err(|refusal| told(from, refusal))?;
+                (row, side)
+            }
+            Step::Opens(plan, seat) => {
+                let opened = self.open(&tuple, &plan, seat, now);
                 let row = opened.map_err(|refusal| told(from, refusal))?;
-                self.pass((row, Side::Initiator), kind, &mut packet, now)
+                (row, Side::Initiator)
             }
-            Opening::Admitted {
+            Step::Admits {
                 mapping,
                 peer,
                 until,
+                initiator,
             } => {
-                let row = self.admit(&tuple, mapping, peer, until, now)?;
-                self.pass((row, Side::Responder), kind, &mut packet, now)
+                let row = self.admit((&initiator, &tuple), mapping, peer, until, now)?;
+                (row, Side::Responder)
             }
-        }
+        };
+        self.pass((flow, side), kind, &mut packet, now)
     }
 
     /// Ends the flows, and gives up the fragments, whose time is over.
@@ -406,24 +391,6 @@ impl<C: Carrier> Nat<C> {
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.counters
-    }
-}
-
-/// A stranger is told nothing of what is full inside.
-fn told(from: Zone, refusal: Refusal) -> Refusal {
-    match from {
-        Zone::Wan => refusal.silent(),
-        Zone::Lan | Zone::Service => refusal,
-    }
-}
-
-/// With identifier 0, a question and an answer have the same tuple: only the end that opened a flow of
-/// echoes asks, and only the other one answers.
-fn may_come_from(side: Side, kind: Kind) -> bool {
-    match kind {
-        Kind::EchoRequest => side == Side::Initiator,
-        Kind::EchoReply => side == Side::Responder,
-        Kind::Tcp(_) | Kind::Udp | Kind::IcmpError => true,
     }
 }
 

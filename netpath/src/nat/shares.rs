@@ -57,7 +57,29 @@ impl Hosts {
     /// # Errors
     /// [`ShareError`].
     pub fn acquire(&mut self, address: Ipv4Addr) -> Result<Row, ShareError> {
-        let Some(row) = self.table.find(HostKey(address)) else {
+        let spot = self.spot(address)?;
+        self.take(address, spot)
+    }
+
+    /// Where one more flow of a host would count: its row, where it has flows already.
+    ///
+    /// # Errors
+    /// [`ShareError`].
+    pub fn spot(&self, address: Ipv4Addr) -> Result<Option<Row>, ShareError> {
+        let row = self.table.find(HostKey(address));
+        match row.and_then(|row| self.table.get(row)) {
+            Some(host) if host.sessions >= HOST_SHARE => Err(ShareError::ShareFull),
+            None if self.table.len() >= HOSTS_MAX => Err(ShareError::HostsFull),
+            Some(_) | None => Ok(row),
+        }
+    }
+
+    /// Counts one more flow where [`Hosts::spot`] has found room; nothing may have changed since.
+    ///
+    /// # Errors
+    /// [`ShareError::HostsFull`].
+    pub fn take(&mut self, address: Ipv4Addr, spot: Option<Row>) -> Result<Row, ShareError> {
+        let Some(row) = spot else {
             let host = Host {
                 address,
                 sessions: 1,
@@ -67,13 +89,10 @@ impl Hosts {
                 .insert(host)
                 .map_err(|Full| ShareError::HostsFull);
         };
-        match self.table.get_mut(row) {
-            Some(host) if host.sessions < HOST_SHARE => {
-                host.sessions += 1;
-                Ok(row)
-            }
-            Some(_) | None => Err(ShareError::ShareFull),
+        if let Some(host) = self.table.get_mut(row) {
+            host.sessions += 1;
         }
+        Ok(row)
     }
 
     /// One flow less.

@@ -261,7 +261,6 @@ impl<T: Keyed> Table<T> {
     }
 
     /// Rows in use.
-    #[cfg(test)]
     #[must_use]
     pub fn len(&self) -> usize {
         self.rows.len()

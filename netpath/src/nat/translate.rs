@@ -11,7 +11,7 @@ use super::{Pass, packet_key};
 use crate::counters::DropReason;
 use crate::limits::{LOCAL_PORT_FIRST, LOCAL_PORT_LAST, UDP_UNANSWERED_TIMEOUT_MS};
 use crate::wire::checksum::Delta;
-use crate::wire::icmp::{self, Error};
+use crate::wire::icmp;
 use crate::wire::ipv4::{Ipv4, Part};
 use crate::wire::transport::{self, Kind, Ports, Protocol};
 use core::net::Ipv4Addr;
@@ -25,31 +25,6 @@ const IDENTIFICATION_STEP_MAX: u32 = 8;
 const TCP_OVERLAP_OFFSET: u16 = 8;
 
 impl<C: Carrier> Nat<C> {
-    /// Whether the next link can take a packet: before anything is changed.
-    ///
-    /// # Errors
-    /// [`Refusal`] of what would be answered to a whole packet.
-    pub(super) fn check_link(&self, egress: Zone, packet: &Ipv4<'_>) -> Result<(), Refusal> {
-        if egress == Zone::Wan && self.places.wan_address().is_none() {
-            return Err(Refusal::answered(
-                DropReason::NoWanAddress,
-                Error::NetUnreachable,
-            ));
-        }
-        // The kernel takes one off when it forwards.
-        if packet.ttl() <= 1 {
-            return Err(Refusal::answered(
-                DropReason::TtlExceeded,
-                Error::TimeExceeded,
-            ));
-        }
-        let mtu = self.places.mtu(egress);
-        if packet.total_len() > mtu && packet.dont_fragment() {
-            return Err(Refusal::answered(DropReason::TooBig, Error::TooBig { mtu }));
-        }
-        Ok(())
-    }
-
     /// A packet of a flow passes: state, timer, rewrite.
     ///
     /// # Errors
@@ -64,8 +39,7 @@ impl<C: Carrier> Nat<C> {
         let session = self.sessions.get(row).ok_or(DropReason::Unsolicited)?;
         let (opposite, serial, tcp) = (*session.opposite(side), session.serial, session.tcp);
         let arrived = session.arrives_from(side);
-        self.check_link(opposite.zone, packet)?;
-        self.guard_egress(&opposite)?;
+        self.leaves(&opposite, packet)?;
         if let Kind::Tcp(flags) = kind
             && !tcp.after(side, arrived, flags).is_open()
         {
@@ -98,15 +72,6 @@ impl<C: Carrier> Nat<C> {
         };
         transport::rewrite(opposite.protocol, packet.payload_mut(), ports, delta);
         Ok(Pass::Forward)
-    }
-
-    /// No inside address leaves for the Internet: true by construction, and checked all the same.
-    fn guard_egress(&self, opposite: &Tuple) -> Result<(), Refusal> {
-        let wan = self.places.wan_address();
-        if opposite.zone == Zone::Wan && Some(opposite.destination) != wan {
-            return Err(DropReason::EgressGuard.into());
-        }
-        Ok(())
     }
 
     /// Moves the state and the timer of a flow. What comes from the Internet prolongs no UDP or

@@ -38,6 +38,12 @@ impl Sessions {
         self.oldest_finished.filter(|_| full)
     }
 
+    /// Whether a new flow finds a row, perhaps that of a finished one.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.rows.len() < SESSIONS_MAX || self.oldest_finished.is_some()
+    }
+
     pub(super) fn unlink_finished(&mut self, row: Row) {
         let Some(session) = self.rows.get(row).filter(|s| s.host.is_none()) else {
             return;

@@ -86,7 +86,7 @@ impl Carrier for Model {
         Some([start; 2])
     }
 
-    fn passed(&mut self, pair: &Pair) -> Option<Passed> {
+    fn passed(&self, pair: &Pair) -> Option<Passed> {
         let of = |tuple: &Tuple| self.entries.get(tuple).map(|(_, traffic)| *traffic);
         Some([of(&pair.initiator)?, of(&pair.responder)?])
     }
