@@ -4,7 +4,8 @@
 //! What it knows is in two maps (abi.rs): FLOWS, an entry for each direction of a flow, and CONFIG. It
 //! decides nothing: a packet that is not of the plainest kind, or that the daemon has to see (fragments,
 //! options, SYN, FIN, RST, the last hop, larger than the next link), goes where all packets without an
-//! entry go, unchanged. One function a side of the gateway.
+//! entry go, unchanged. One function a side of the gateway, and one for the home's port, before the
+//! bridge: what is sent to the gateway need not go through it.
 #![no_std]
 
 pub mod abi;
@@ -91,6 +92,8 @@ const ONE_HOP: u32 = 0xfffe;
 
 /// `PACKET_HOST`: the frame is to this machine's hardware address.
 const TO_US: u32 = 0;
+/// `TC_ACT_OK`
+const PASS: i32 = 0;
 /// `TC_ACT_SHOT`
 const DROP: i32 = 2;
 /// `BPF_F_PSEUDO_HDR`: the change is one of the pseudo-header.
@@ -310,6 +313,18 @@ fn arrives(skb: &mut Skb, zone: u8) -> i32 {
 #[unsafe(link_section = "tc/lan")]
 pub extern "C" fn from_lan(skb: &mut Skb) -> i32 {
     arrives(skb, LAN)
+}
+
+/// A packet at the home's port, which is in the bridge: one to the gateway itself is taken here, and all
+/// others are the bridge's.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "tc/port")]
+pub extern "C" fn from_port(skb: &mut Skb) -> i32 {
+    if skb.pkt_type == TO_US {
+        arrives(skb, LAN)
+    } else {
+        PASS
+    }
 }
 
 /// A packet from the Internet.

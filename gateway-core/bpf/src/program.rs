@@ -99,6 +99,12 @@ pub fn redirect_to(index: u32) -> [Instruction; 4] {
     ]
 }
 
+/// The program that has no say in any packet.
+#[must_use]
+pub fn let_pass() -> [Instruction; 2] {
+    [instruction(MOVE_CONSTANT, 0, PASS), instruction(EXIT, 0, 0)]
+}
+
 /// The program that drops an IPv4 packet on its way out of an Ethernet port unless its source is
 /// `address` (or 0.0.0.0, a DHCP client's), and an ICMP error unless what it quotes was sent to
 /// `address`: one that the kernel makes about a translated packet quotes an inside address.

@@ -50,8 +50,8 @@ pub struct Tuns {
     pub fds: [OwnedFd; 3],
     /// Numbers, in the same order.
     pub indices: [u32; 3],
-    /// What catches the packets of each side.
-    pub programs: [program::Program; 3],
+    /// What catches the packets of each side, and at the home's port what need not go through the bridge.
+    pub programs: [program::Program; 4],
     /// On the ports: for what is not IPv4.
     rest: Guard,
 }
@@ -92,10 +92,14 @@ impl Tuns {
             let program = program::Program::load(&program::redirect_to(to));
             program.map_err(on("the program that catches packets"))
         };
+        let in_bridge = || {
+            let program = program::Program::load(&program::let_pass());
+            program.map_err(on("the program of the home's port"))
+        };
         Ok(Tuns {
             fds: [lan, wan, service],
             indices: [a, b, c],
-            programs: [catcher(a)?, catcher(b)?, catcher(c)?],
+            programs: [catcher(a)?, catcher(b)?, catcher(c)?, in_bridge()?],
             rest: Guard::of_port().map_err(on("guard of the ports"))?,
         })
     }
@@ -116,13 +120,20 @@ impl Tuns {
     /// Catches all IPv4 packets that arrive on the interface `index`: those that no fast path carries
     /// go to the side's TUN device.
     pub fn catch(&self, netlink: &mut Netlink, index: u32, zone: Zone) -> Result<(), KernelError> {
-        let [lan, wan, service] = &self.programs;
+        let [lan, wan, service, _] = &self.programs;
         let program = match zone {
             Zone::Lan => lan,
             Zone::Wan => wan,
             Zone::Service => service,
         };
         tc::attach_ingress(netlink, index, program)
+    }
+
+    /// The same on the home's Ethernet port, for what need not go through the bridge. Where no fast path
+    /// is, nothing is caught there, and one that an earlier process has left ends.
+    fn catch_before_bridge(&self, netlink: &mut Netlink, index: u32) -> Result<(), KernelError> {
+        let [_, _, _, port] = &self.programs;
+        tc::attach_ingress(netlink, index, port)
     }
 
     /// The same for a port, where of all other packets only ARP goes to the kernel.
@@ -169,6 +180,8 @@ pub fn set_up_lan(
     links::settle(netlink, bridge, lan.address, lan.prefix).map_err(on(BRIDGE))?;
     links::up(netlink, bridge).map_err(on(BRIDGE))?;
     links::join_bridge(netlink, port, bridge).map_err(on(&lan.interface))?;
+    tuns.catch_before_bridge(netlink, port)
+        .map_err(on(&lan.interface))?;
     links::up(netlink, port).map_err(on(&lan.interface))?;
     Ok(port)
 }

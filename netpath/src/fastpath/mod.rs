@@ -72,15 +72,24 @@ pub struct FastPath {
     pub ways: Ways,
 }
 
-/// Programs for the three sides, with these maps.
-fn programs(object: &Object, maps: &Maps) -> Result<[Program; 3], LoadError> {
+/// The programs: for what arrives from the home, the Internet and the services, and at the home's port
+/// before it is in the bridge.
+pub type Programs = [Program; 4];
+
+/// Programs with these maps.
+fn programs(object: &Object, maps: &Maps) -> Result<Programs, LoadError> {
     let load = |function| Program::load_function(Kind::Classifier, object, function, maps);
-    Ok([load("from_lan")?, load("from_wan")?, load("from_service")?])
+    Ok([
+        load("from_lan")?,
+        load("from_wan")?,
+        load("from_service")?,
+        load("from_port")?,
+    ])
 }
 
 impl FastPath {
     /// Opens the maps that an earlier process has pinned in `folder`, or makes them, and loads the
-    /// programs for what arrives from the home, the Internet and the services. `daemon`: the interfaces to which packets without an entry go, by their side.
+    /// programs. `daemon`: the interfaces to which packets without an entry go, by their side.
     ///
     /// # Errors
     /// [`FastPathError`]; nothing is pinned then.
@@ -89,7 +98,7 @@ impl FastPath {
         daemon: [u32; 3],
         mtus: Mtus,
         clock: Clock,
-    ) -> Result<(FastPath, [Program; 3]), FastPathError> {
+    ) -> Result<(FastPath, Programs), FastPathError> {
         let opened = FastPath::try_open(folder, daemon, mtus, clock);
         if opened.is_err() {
             unpin(folder);
@@ -102,7 +111,7 @@ impl FastPath {
         daemon: [u32; 3],
         mtus: Mtus,
         clock: Clock,
-    ) -> Result<(FastPath, [Program; 3]), FastPathError> {
+    ) -> Result<(FastPath, Programs), FastPathError> {
         let object = Object::parse(OBJECT).map_err(LoadError::Object)?;
         self_test::run(&object)?;
         fs::create_dir_all(folder).map_err(pin(folder))?;

@@ -92,7 +92,7 @@ pub fn run(object: &Object) -> Result<(), FastPathError> {
         priority: 0,
         mtu: 1_500,
     };
-    let sides = [Zone::Lan, Zone::Wan, Zone::Service];
+    let sides = [Zone::Lan, Zone::Wan, Zone::Service, Zone::Lan];
     for (program, zone) in programs.iter().zip(sides) {
         let from = Tuple { zone, ..from };
         let value = entry::entry(&from, &to, &way, abi::INITIATOR, 0);

@@ -2,12 +2,11 @@
 //! every packet.
 
 pub use super::home::{GATEWAY, config, lease};
-use hearth_bpf::program::Program;
 use hearth_model::protocol::{Forward, NetworkPolicy, Transport, Zone};
 use hearth_model::{ServiceId, Tick};
 use hearth_netpath::fastpath::entry::Clock;
 use hearth_netpath::fastpath::ways::Mtus;
-use hearth_netpath::fastpath::{FastPath, FastPathError};
+use hearth_netpath::fastpath::{FastPath, FastPathError, Programs};
 use hearth_netpath::limits::REPLY_MAX;
 use hearth_netpath::nat::{Nat, NatEvent, Nobody, Verdict};
 use std::net::Ipv4Addr;
@@ -83,7 +82,7 @@ pub fn clock() -> Clock {
 }
 
 /// Opens the fast path of a gateway with all its links.
-pub fn open(folder: &Path) -> Result<(FastPath, [Program; 3]), FastPathError> {
+pub fn open(folder: &Path) -> Result<(FastPath, Programs), FastPathError> {
     let mtus = Mtus {
         lan: config().lan_mtu,
         wan: config().wan_mtu,
@@ -103,7 +102,7 @@ pub type Fate = (Verdict, Vec<u8>);
 pub struct Twins {
     pub plain: Nat<Nobody>,
     pub nat: Nat<FastPath>,
-    pub programs: [Program; 3],
+    pub programs: Programs,
     /// Packets that the program has forwarded.
     pub passed: u64,
 }
@@ -152,9 +151,11 @@ impl Twins {
         self.nat.carrier_mut().beat(clock).unwrap();
         let wanted = leaves(decide(&mut self.plain, zone, bytes, clock.tick));
         let frame = [&[0; 12][..], &[8, 0], bytes].concat();
-        let [lan, wan, service] = &self.programs;
+        let [lan, wan, service, port] = &self.programs;
         let program = match zone {
-            Zone::Lan => lan,
+            // Both see what the home sends to the gateway.
+            Zone::Lan if bytes.len().is_multiple_of(2) => lan,
+            Zone::Lan => port,
             Zone::Wan => wan,
             Zone::Service => service,
         };
