@@ -2,7 +2,7 @@
 //!
 //! [`object`] reads a compiled object, [`map`] makes its tables, [`program`] loads its functions and
 //! holds the shortest programs as data, [`guard`] makes those that let in honest frames only, [`tc`]
-//! attaches one to a network interface's ingress, [`netlink`] is the socket and message builder that both this crate and netpath use.
+//! attaches one to a network interface's ingress, [`qdisc`] sets up queues, [`netlink`] is the socket and message builder that both this crate and netpath use.
 //!
 //! Invariants: a program that the kernel refuses is an error with the verifier's words; a program
 //! that is attached replaces its predecessor in one step, so no packet passes between them. What
@@ -17,6 +17,7 @@ pub mod map;
 pub mod netlink;
 pub mod object;
 pub mod program;
+pub mod qdisc;
 mod sys;
 pub mod tc;
 

@@ -61,7 +61,7 @@ impl Message {
         self
     }
 
-    fn finish(mut self, sequence: u32) -> Vec<u8> {
+    pub(crate) fn finish(mut self, sequence: u32) -> Vec<u8> {
         let length = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
         for (at, byte) in length.to_ne_bytes().into_iter().enumerate() {
             if let Some(place) = self.0.get_mut(at) {
@@ -256,7 +256,7 @@ fn acknowledgement(
     Ok(None)
 }
 
-fn word(bytes: &[u8], at: usize) -> Result<u32, KernelError> {
+pub(crate) fn word(bytes: &[u8], at: usize) -> Result<u32, KernelError> {
     let four: Option<[u8; 4]> = bytes.get(at..at + 4).and_then(|b| b.try_into().ok());
     four.map(u32::from_ne_bytes).ok_or(KernelError::Answer)
 }

@@ -7,11 +7,11 @@ use crate::netlink::{Attributes, CREATE, EXCLUSIVE, Message, Netlink, REPLACE};
 use crate::program::Program;
 use std::os::fd::{AsFd, AsRawFd};
 
-const RTM_NEWQDISC: u16 = 36;
-const RTM_DELQDISC: u16 = 37;
+pub(crate) const RTM_NEWQDISC: u16 = 36;
+pub(crate) const RTM_DELQDISC: u16 = 37;
 const RTM_NEWTFILTER: u16 = 44;
-const TCA_KIND: u16 = 1;
-const TCA_OPTIONS: u16 = 2;
+pub(crate) const TCA_KIND: u16 = 1;
+pub(crate) const TCA_OPTIONS: u16 = 2;
 const TCA_BPF_FD: u16 = 6;
 const TCA_BPF_NAME: u16 = 7;
 const TCA_BPF_FLAGS: u16 = 8;
@@ -48,7 +48,7 @@ impl Order {
 }
 
 /// `struct tcmsg` of linux/rtnetlink.h.
-fn tcmsg(index: u32, handle: u32, parent: u32, info: u32) -> [u8; 20] {
+pub(crate) fn tcmsg(index: u32, handle: u32, parent: u32, info: u32) -> [u8; 20] {
     let mut bytes = [0; 20];
     let words = [0, index, handle, parent, info];
     for (place, word) in bytes.chunks_exact_mut(4).zip(words) {
