@@ -2,7 +2,9 @@
 
 use super::{Gateway, limits};
 use hearth_model::limits::PROTOCOL_VERSION;
-use hearth_model::protocol::{FromNetpath, Link, NetRefusal, NetReport, ToNetpath};
+use hearth_model::protocol::{
+    FromNetpath, Link, NetRefusal, NetReport, QueuePage, Shaping, ToNetpath,
+};
 use hearth_model::{ServiceId, Tick};
 use hearth_netpath::nat::NatEvent;
 
@@ -57,6 +59,13 @@ impl Gateway {
                 self.forwarded(forward.id, NatEvent::Forward(forward), now)
             }
             ToNetpath::Unforward { id } => self.forwarded(id, NatEvent::Unforward { id }, now),
+            // No queue is set up.
+            ToNetpath::Queues { direction, from: _ } => FromNetpath::Queues(QueuePage {
+                direction,
+                shaping: Shaping::Off,
+                rows: heapless::Vec::new(),
+                next: None,
+            }),
             ToNetpath::Report => {
                 if now >= self.report_at {
                     self.report_at = now.after_ms(limits::REPORT_MS);

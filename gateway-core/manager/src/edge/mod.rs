@@ -249,7 +249,8 @@ impl Core {
                 self.answer_status(Some(report));
                 return Ok(());
             }
-            FromNetpath::Welcome { .. } => return Ok(()),
+            // Asked for by nobody here yet.
+            FromNetpath::Queues(_) | FromNetpath::Welcome { .. } => return Ok(()),
         };
         self.step(event)
     }

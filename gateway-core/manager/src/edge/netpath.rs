@@ -92,7 +92,8 @@ impl Netpath {
                             | FromNetpath::Detached { .. }
                             | FromNetpath::Forwarded { .. }
                             | FromNetpath::Wan(_)
-                            | FromNetpath::Report(_) => "it did not greet first".to_owned(),
+                            | FromNetpath::Report(_)
+                            | FromNetpath::Queues(_) => "it did not greet first".to_owned(),
                         };
                         log::error!("hearth-netpath: {text}");
                         self.down();

@@ -3,7 +3,9 @@
 
 use super::record::{receive, send};
 use hearth_model::limits::PROTOCOL_VERSION;
-use hearth_model::protocol::{FromNetpath, NetReport, ToNetpath, WanLease, WanStatus};
+use hearth_model::protocol::{
+    FromNetpath, NetReport, QueuePage, Shaping, ToNetpath, WanLease, WanStatus,
+};
 use std::fs;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -76,6 +78,7 @@ fn words(record: &ToNetpath) -> String {
         ToNetpath::Forward(forward) => format!("forward {} {}", forward.id, forward.port),
         ToNetpath::Unforward { id } => format!("unforward {id}"),
         ToNetpath::Report => "report".to_owned(),
+        ToNetpath::Queues { direction, from } => format!("queues {} {from}", direction.name()),
     }
 }
 
@@ -114,6 +117,12 @@ fn answers(record: &ToNetpath, instance: u64, folder: &Path) -> Vec<FromNetpath>
             };
             vec![FromNetpath::Report(report)]
         }
+        ToNetpath::Queues { direction, .. } => vec![FromNetpath::Queues(QueuePage {
+            direction: *direction,
+            shaping: Shaping::Off,
+            rows: Default::default(),
+            next: None,
+        })],
     }
 }
 

@@ -6,8 +6,10 @@
 //! error and never trusted.
 
 mod net;
+mod queues;
 
 pub use net::*;
+pub use queues::*;
 
 use crate::ids::{ServiceId, ServiceName};
 use crate::limits::RECORD_MAX;

@@ -1,5 +1,6 @@
 //! Records between the manager and netpath, over `/run/hearth/netpath.sock`.
 
+use super::queues::{Direction, QueuePage};
 use crate::ids::ServiceId;
 use crate::limits::{IFNAME_MAX, RESOLVERS_MAX};
 use crate::units::BitsPerSec;
@@ -174,6 +175,13 @@ pub enum ToNetpath {
     },
     /// Ask for [`FromNetpath::Report`].
     Report,
+    /// Ask for [`FromNetpath::Queues`]: the queues of a direction from place `from` on, 0 first.
+    Queues {
+        /// Which direction.
+        direction: Direction,
+        /// 0, or what the page before named as the next.
+        from: u16,
+    },
 }
 
 /// One port of the gateway that is a service's.
@@ -228,6 +236,8 @@ pub enum FromNetpath {
     Wan(WanStatus),
     /// Answer to [`ToNetpath::Report`].
     Report(NetReport),
+    /// Answer to [`ToNetpath::Queues`].
+    Queues(QueuePage),
 }
 
 /// Why netpath refused a request.
