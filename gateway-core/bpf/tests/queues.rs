@@ -1,4 +1,10 @@
 //! Queues on this machine's kernel, as tc(8) shows them. Needs root; in a network namespace of its own.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 use hearth_bpf::netlink::Netlink;
 use hearth_bpf::qdisc::{self, Class, Leaf};

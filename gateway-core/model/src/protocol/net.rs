@@ -201,8 +201,6 @@ pub struct Forward {
 
 /// netpath to manager.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-// Boxing needs an allocator, which PID 1 is built without; a record is small anyway.
-#[allow(clippy::large_enum_variant)]
 pub enum FromNetpath {
     /// Answer to [`ToNetpath::Hello`]. A new `instance` means that netpath was restarted: the
     /// manager sends every Attach and Forward again (each is idempotent).

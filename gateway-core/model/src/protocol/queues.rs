@@ -5,8 +5,8 @@ use crate::units::BitsPerSec;
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
-/// Most rows of one [`QueuePage`]: the largest ones fit in a record.
-pub const QUEUE_ROWS_MAX: usize = 6;
+/// Most rows of one [`QueuePage`]: no record is much larger than the others, and a home has few queues.
+pub const QUEUE_ROWS_MAX: usize = 3;
 
 /// A direction of the line to the Internet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
