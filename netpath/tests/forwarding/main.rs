@@ -9,6 +9,7 @@
 // What is not expected is a failure, whatever it is.
 #![allow(clippy::wildcard_enum_match_arm)]
 
+mod clients;
 mod fast_path;
 mod home;
 mod hostile;

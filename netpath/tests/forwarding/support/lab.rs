@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -30,6 +30,15 @@ pub enum Wan {
     Static,
 }
 
+/// Whether the kernel repeats what the program has decided.
+#[derive(Clone, Copy, Debug)]
+pub enum Path {
+    /// It does, as in a home.
+    Fast,
+    /// Every packet goes by the program.
+    Slow,
+}
+
 /// A side of the lab.
 #[derive(Clone, Copy)]
 pub enum Side {
@@ -39,6 +48,8 @@ pub enum Side {
     Lan,
     /// The Internet: w0, 203.0.113.1, the router.
     Wan,
+    /// A host behind the Internet's router, once [`Lab::plug_far`] has made it: f0, 198.51.100.7.
+    Far,
 }
 
 /// A process that ends with the test.
@@ -108,6 +119,50 @@ impl Lab {
         lab.start();
         lab.until_pings(Side::Lan, "203.0.113.1");
         lab
+    }
+
+    /// With cables and the program, which forwards in this way; its WAN is configured.
+    pub fn by(path: Path) -> Lab {
+        Lab::chosen(path, "")
+    }
+
+    /// The same with more lines in the configuration.
+    pub fn chosen(path: Path, choices: &str) -> Lab {
+        let mut lab = Lab::bare(Wan::Static);
+        let all = config(Wan::Static) + choices;
+        fs::write(lab.path("gateway.toml"), all).unwrap();
+        if let Path::Slow = path {
+            run(&mut lab.command(Side::Gateway, &["umount", "/sys/fs/bpf"]));
+        }
+        lab.plug_lan();
+        lab.plug_wan();
+        lab.start();
+        lab.until_pings(Side::Lan, "203.0.113.1");
+        let is_on = lab.log().contains("fast path: on");
+        assert_eq!(is_on, matches!(path, Path::Fast), "{}", lab.log());
+        lab
+    }
+
+    /// A network behind the Internet's router.
+    pub fn plug_far(&self) {
+        let far = self.space(Side::Far);
+        run(Command::new("ip").args(["netns", "add", &far]));
+        run(Command::new("ip")
+            .args(["link", "add", "f0", "netns", &far, "type", "veth"])
+            .args(["peer", "name", "w1", "netns", &self.space(Side::Wan)]));
+        self.ip_batch(
+            Side::Wan,
+            "address add 198.51.100.1/24 dev w1\nlink set w1 up",
+        );
+        let up = "link set lo up\naddress add 198.51.100.7/24 dev f0\nlink set f0 up\n\
+                  route add default via 198.51.100.1";
+        self.ip_batch(Side::Far, up);
+        // Linux tells one host of six errors in a row, and then of one a second (icmp(7)).
+        let talkative = "net.ipv4.icmp_ratelimit=0";
+        let router = ["sysctl", "-qw", "net.ipv4.ip_forward=1", talkative];
+        run(&mut self.command(Side::Wan, &router));
+        run(&mut self.command(Side::Far, &["sysctl", "-qw", talkative]));
+        self.until_pings(Side::Far, "203.0.113.1");
     }
 
     /// A cable to the home.
@@ -259,6 +314,7 @@ impl Lab {
             Side::Gateway => "gw",
             Side::Lan => "lan",
             Side::Wan => "wan",
+            Side::Far => "far",
         };
         format!("{}-{side}", self.name)
     }
@@ -266,7 +322,7 @@ impl Lab {
     /// The network namespace of a side, as a file.
     pub fn namespace_of(&self, side: Side) -> PathBuf {
         match side {
-            Side::Lan | Side::Wan => Path::new("/run/netns").join(self.space(side)),
+            Side::Lan | Side::Wan | Side::Far => format!("/run/netns/{}", self.space(side)).into(),
             Side::Gateway => format!("/proc/{}/ns/net", self.holder_pid()).into(),
         }
     }
@@ -275,7 +331,7 @@ impl Lab {
     pub fn namespace_of_service(&self, number: u16) -> PathBuf {
         let root = format!("/proc/{}/root", self.holder_pid());
         let pin = self.path(&format!("netns/{number}"));
-        Path::new(&root).join(pin.strip_prefix("/").unwrap())
+        PathBuf::from(&root).join(pin.strip_prefix("/").unwrap())
     }
 
     /// The hardware address of an interface of the gateway.
@@ -299,7 +355,7 @@ impl Lab {
     /// A command on a side.
     pub fn command(&self, side: Side, words: &[&str]) -> Command {
         match side {
-            Side::Lan | Side::Wan => self.ip_netns(side, words),
+            Side::Lan | Side::Wan | Side::Far => self.ip_netns(side, words),
             Side::Gateway => {
                 let mut command = Command::new("nsenter");
                 command
@@ -362,8 +418,14 @@ impl Lab {
 
     /// Waits until something is so; fails with `what` and the program's log.
     #[track_caller]
-    pub fn until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
-        let end = Instant::now() + PATIENCE;
+    pub fn until(&self, what: &str, is_so: impl FnMut() -> bool) {
+        self.until_within(PATIENCE, what, is_so);
+    }
+
+    /// The same for what takes longer by its nature.
+    #[track_caller]
+    pub fn until_within(&self, patience: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
+        let end = Instant::now() + patience;
         while !is_so() {
             assert!(
                 Instant::now() < end,
@@ -400,9 +462,11 @@ impl Drop for Lab {
         self.netpath = None;
         self.peers.clear();
         self.holder = None;
-        for side in [Side::Gateway, Side::Lan, Side::Wan] {
+        for side in [Side::Gateway, Side::Lan, Side::Wan, Side::Far] {
+            // Not every lab has all of them.
             let _ = Command::new("ip")
                 .args(["netns", "del", &self.space(side)])
+                .stderr(Stdio::null())
                 .status();
         }
     }
