@@ -3,6 +3,8 @@
 //! Memory of a full table: sessions 32,768 x 128 B, mappings and peers 32,768 x 20 B each, their
 //! indexes 1 MiB, external ports 384 KiB, fragments 1.5 MiB: about 6.7 MiB, all of it allocated once.
 
+pub use hearth_model::limits::{DHCP_CLIENT_PORT, LOCAL_PORT_FIRST, LOCAL_PORT_LAST};
+
 /// Flows that can be tracked at once. A busy home has hundreds; a torrent client opens thousands.
 pub const SESSIONS_MAX: usize = 32_768;
 
@@ -19,17 +21,6 @@ pub const EXTERNAL_PORT_FIRST: u16 = 1_024;
 
 /// Last external port that a mapping may get; the gateway's own start after it.
 pub const EXTERNAL_PORT_LAST: u16 = LOCAL_PORT_FIRST - 1;
-
-/// First port of the gateway's own connections (`net.ipv4.ip_local_port_range`): after those that
-/// Linux gives by itself (32,768 to 60,999), so that a home host's port is its external one too, and
-/// its connections go on after a restart of this process.
-pub const LOCAL_PORT_FIRST: u16 = 61_000;
-
-/// Last port of the gateway's own connections.
-pub const LOCAL_PORT_LAST: u16 = 61_999;
-
-/// The port of a DHCP client, kept for the WAN's lease (RFC 2131).
-pub const DHCP_CLIENT_PORT: u16 = 68;
 
 /// The port of a DHCP server (RFC 2131).
 pub const DHCP_SERVER_PORT: u16 = 67;

@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use hearth_model::ServiceName;
+use hearth_model::protocol::{NoPorts, WanPorts};
 use std::path::PathBuf;
 
 /// The text of `hearth help`.
@@ -15,6 +16,12 @@ hearth - look after this gateway
   hearth restart NAME     end a service and run it again
   hearth logs NAME [-f]   what a service printed; -f goes on, Ctrl-C ends it
   hearth events [-f]      what happened since the boot; -f goes on
+  hearth forward list     ports that the Internet reaches in the home
+  hearth forward add PROTOCOL PORT TARGET [PORT]
+                          tcp 8022 192.168.1.50 22: that port of this home's address
+                          in the Internet is port 22 of that host (or of a service)
+  hearth forward remove PROTOCOL PORT
+                          close it; a range is written as 8000-8010
   hearth usage            what each service used this month; --month 2026-11, --csv
   hearth usage export     the signed records, to keep elsewhere
   hearth usage key        the public key that they are signed with
@@ -24,8 +31,8 @@ hearth - look after this gateway
   hearth reboot           stop everything in order and start again
   hearth banner           the three lines shown at login
 
---json after ps, status, start, stop, restart, logs, events or usage prints the answer for
-programs. Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 the gateway
+--json after ps, status, start, stop, restart, logs, events, forward or usage prints
+the answer for programs. Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 the gateway
 does not answer. HEARTH_API=PATH asks at another socket.
 ";
 
@@ -73,6 +80,9 @@ pub(crate) enum Command {
         #[arg(short, long)]
         follow: bool,
     },
+    /// Ports that the Internet reaches in the home.
+    #[command(subcommand)]
+    Forward(ForwardAction),
     /// What services used.
     Usage(Usage),
     /// Switch off.
@@ -81,6 +91,48 @@ pub(crate) enum Command {
     Reboot,
     /// Print the lines shown at login.
     Banner,
+}
+
+/// What to do with a port-forward.
+#[derive(Subcommand)]
+pub(crate) enum ForwardAction {
+    /// List them.
+    List(Format),
+    /// Add one.
+    Add {
+        #[command(flatten)]
+        ports: Ports,
+        /// Address of a host of the home, or name of a service.
+        target: String,
+        /// The target's port, of a range the first; the same where none is given.
+        port: Option<u16>,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Remove one.
+    Remove {
+        #[command(flatten)]
+        ports: Ports,
+        #[command(flatten)]
+        format: Format,
+    },
+}
+
+/// Ports of the home's address in the Internet.
+#[derive(clap::Args)]
+pub(crate) struct Ports {
+    /// tcp or udp.
+    #[arg(value_parser = ["tcp", "udp"])]
+    pub(crate) protocol: String,
+    /// A port, or a range as 8000-8010.
+    pub(crate) port: String,
+}
+
+impl Ports {
+    /// What they are.
+    pub(crate) fn read(&self) -> Result<WanPorts, NoPorts> {
+        WanPorts::parse(&self.protocol, &self.port)
+    }
 }
 
 /// Which usage, and how it is shown.

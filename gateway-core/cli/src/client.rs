@@ -173,6 +173,14 @@ impl Api {
         self.ask(Method::POST, path, wait).await
     }
 
+    /// Removes `path`.
+    ///
+    /// # Errors
+    /// As [`Api::get`].
+    pub async fn delete(&self, path: &str) -> Result<Answer, Failure> {
+        self.ask(Method::DELETE, path, ANSWER_WAIT).await
+    }
+
     /// Asks for `path` and hands over each piece of the body as it comes, without an end in time or
     /// size: a log that is followed.
     ///

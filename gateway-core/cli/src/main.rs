@@ -8,6 +8,7 @@ mod accounts;
 mod args;
 mod console;
 mod events;
+mod forwards;
 mod run;
 
 use clap::Parser;

@@ -3,7 +3,9 @@
 use crate::limits::{COLUMNS, LANDLOCK_LEVELS};
 use crate::words::{amount, ascii, cpu_seconds, problems, refused, span, trouble};
 use hearth_model::MilliCpu;
-use hearth_model::api::{BudgetLine, Event, Kind, NatJson, SandboxJson, Service, Status, WanJson};
+use hearth_model::api::{
+    BudgetLine, Event, Kind, NatJson, PortForward, SandboxJson, Service, Status, WanJson,
+};
 use hearth_model::calendar;
 
 /// Spaces between two columns.
@@ -139,6 +141,62 @@ pub fn status(s: &Status) -> String {
     out.push('\n');
     out.push_str(&ps(&s.services));
     out
+}
+
+/// The table of `hearth forward list`; below each that is not open, why.
+#[must_use]
+pub fn forwards(forwards: &[PortForward]) -> String {
+    if forwards.is_empty() {
+        return "No port is forwarded.\n".to_owned();
+    }
+    let mut rows = vec![Row {
+        cells: ["PROTOCOL", "PORT", "TARGET", "ITS PORT", "STATE"].map(str::to_owned),
+        note: None,
+    }];
+    rows.extend(forwards.iter().map(|forward| Row {
+        cells: [
+            forward.transport.to_string(),
+            range(forward.first, forward.last.saturating_sub(forward.first)),
+            target(forward),
+            range(forward.to_port, forward.last.saturating_sub(forward.first)),
+            ascii(&forward.state),
+        ],
+        note: Some(forward.message.clone()).filter(|text| !text.is_empty()),
+    }));
+    table(&rows)
+}
+
+/// One forward in a sentence.
+#[must_use]
+pub fn forward(forward: &PortForward) -> String {
+    let more = forward.last.saturating_sub(forward.first);
+    let mut text = format!(
+        "{} port {} leads to {} port {}",
+        forward.transport,
+        range(forward.first, more),
+        target(forward),
+        range(forward.to_port, more)
+    );
+    if !forward.message.is_empty() {
+        text.push_str(&format!(": {}", ascii(&forward.message)));
+    }
+    text.push('\n');
+    text
+}
+
+fn target(forward: &PortForward) -> String {
+    match (&forward.host, &forward.service) {
+        (Some(host), _) => host.to_string(),
+        (None, Some(name)) => ascii(name),
+        (None, None) => "-".to_owned(),
+    }
+}
+
+fn range(first: u16, more: u16) -> String {
+    match more {
+        0 => first.to_string(),
+        more => format!("{first}-{}", first.saturating_add(more)),
+    }
 }
 
 /// What the kernel has for sandboxes in one line.

@@ -4,6 +4,7 @@ use crate::accounts;
 use crate::args::{Command, Format, HELP, Target};
 use crate::console::{Dots, print, print_json};
 use crate::events;
+use crate::forwards;
 use hearth_client::action::{Progress, Verb, judge};
 use hearth_client::banner::{self, Machine};
 use hearth_client::client::{Answer, Api, Failure, Silence};
@@ -59,6 +60,7 @@ pub(crate) async fn run(api: &Api, command: Command) -> Result<ExitCode, Trouble
         Command::Restart(target) => act(api, Verb::Restart, &target).await?,
         Command::Logs { target, follow } => logs(api, &target, follow).await?,
         Command::Events { format, follow } => events::events(api, &format, follow).await?,
+        Command::Forward(action) => forwards::forward(api, &action).await?,
         Command::Usage(usage) => accounts::usage(api, &usage).await?,
         Command::Poweroff => system(api, "poweroff").await?,
         Command::Reboot => system(api, "reboot").await?,

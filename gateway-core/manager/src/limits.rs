@@ -27,6 +27,9 @@ pub const INIT_ANSWER_MS: u64 = 10_000;
 /// Longest wait for netpath's counters before a status is answered without them.
 pub const REPORT_WAIT: Duration = Duration::from_millis(500);
 
+/// Longest wait for netpath before a changed port-forward is acknowledged, which is on disk then.
+pub const FORWARD_WAIT_MS: u64 = 2_000;
+
 // --- the API ---
 
 /// Longest time that a start, stop or restart holds its answer back. `hearth` waits 20 s for an

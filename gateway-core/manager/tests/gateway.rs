@@ -49,7 +49,7 @@ fn a_boot_starts_what_is_installed_with_link_limits_and_plan() {
     // calc has number 0, web 1: the link and the port came first
     assert_eq!(
         gateway.net.as_ref().unwrap().asked(),
-        ["hello", "attach 1", "forward 1 8080"]
+        ["hello", "settle", "attach 1", "forward 1 8080"]
     );
     assert_eq!(web["address"], "10.213.0.3");
     assert_eq!(web["listens"][0], "lan tcp 8080 -> 80");
@@ -378,7 +378,7 @@ fn a_restarted_netpath_hears_of_every_service_again() {
         heard.extend(gateway.net.as_ref().unwrap().asked());
         heard.contains(&"forward 0 8080".to_owned()).then_some(())
     });
-    assert_eq!(heard, ["hello", "attach 0", "forward 0 8080"]);
+    assert_eq!(heard, ["hello", "settle", "attach 0", "forward 0 8080"]);
 }
 
 #[test]

@@ -10,13 +10,18 @@
 //! | `GET /v1/services/{name}/logs?follow=true` | | text, one line of output a line |
 //! | `GET /v1/events?after=N` | | `[`[`Event`]`]`: what happened since the boot, or after number N |
 //! | `GET /v1/events?follow=true` | | `text/event-stream`: each [`Event`] as `id` and `data`, and the ones to come |
+//! | `GET /v1/forwards` | | `[`[`PortForward`]`]` |
+//! | `POST /v1/forwards/{tcp,udp}/{port or first-last}?to={address or service}&port={first}` | | [`PortForward`] |
+//! | `DELETE /v1/forwards/{tcp,udp}/{port or first-last}` | | `202`, [`Done`] |
 //! | `GET /v1/usage` | | text: every usage record and then the head, one signed line each ([`crate::usage`]) |
 //! | `GET /v1/usage/open` | | [`OpenUsage`] |
 //! | `GET /v1/usage/key` | | the gateway's public key, PEM |
 //! | `POST /v1/system/poweroff` (`reboot`) | | `202`, [`Done`] |
 //!
-//! Every error is an [`ApiError`] with a status of 4xx or 5xx. Only user 0 may POST.
+//! Every error is an [`ApiError`] with a status of 4xx or 5xx. Only user 0 may POST and DELETE.
 
+use crate::protocol::Transport;
+use core::net::Ipv4Addr;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -166,6 +171,27 @@ pub struct NatJson {
     /// Of those passed on, what the fast path in the kernel has forwarded; `null`: there is none, and
     /// the kernel's log says why.
     pub fast_path: Option<u64>,
+}
+
+/// Ports of the WAN's address that the household has given to a host of the home or to a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortForward {
+    /// `tcp` or `udp`.
+    pub transport: Transport,
+    /// The first port.
+    pub first: u16,
+    /// The last one.
+    pub last: u16,
+    /// The host, if it is one.
+    pub host: Option<Ipv4Addr>,
+    /// The service, if it is one.
+    pub service: Option<String>,
+    /// The port that the first one leads to.
+    pub to_port: u16,
+    /// `open`, `waiting` (for hearth-netpath) or `refused`.
+    pub state: String,
+    /// One sentence: why it is not open, and what to do. Empty where it is.
+    pub message: String,
 }
 
 /// What services used since the last full hour: not signed yet.

@@ -305,6 +305,14 @@ pub fn same_net(a: Ipv4Addr, b: Ipv4Addr, prefix: u8) -> bool {
     (u32::from(a) ^ u32::from(b)) & mask(prefix) == 0
 }
 
+/// Whether an address of a network is its first or last: no host's (RFC 1122 3.2.1.3). Networks of
+/// 31 and 32 bits have no such addresses (RFC 3021).
+#[must_use]
+pub fn is_edge_of(network: Ipv4Addr, prefix: u8, address: Ipv4Addr) -> bool {
+    let host = u32::from(address) & !mask(prefix);
+    prefix < 31 && same_net(network, address, prefix) && (host == 0 || host == !mask(prefix))
+}
+
 fn line_of(text: &str, offset: usize) -> usize {
     text.bytes().take(offset).filter(|&b| b == b'\n').count() + 1
 }

@@ -30,6 +30,24 @@ pub const RESOLVERS_MAX: usize = 3;
 /// Port-forwards and service listeners netpath holds in all.
 pub const FORWARDS_MAX: usize = 128;
 
+/// Port-forwards that the household may have, beside those: each is a few bytes, looked through when a
+/// flow of the home begins.
+pub const HOUSEHOLD_FORWARDS_MAX: usize = 64;
+
+/// Ports of one such forward: all of them together leave three quarters of the WAN address's to the home.
+pub const HOUSEHOLD_RANGE_MAX: u16 = 256;
+
+/// First port of the gateway's own connections (`net.ipv4.ip_local_port_range`): after those that
+/// Linux gives by itself (32,768 to 60,999), so that a home host's port is its external one too, and
+/// its connections go on after a restart of netpath.
+pub const LOCAL_PORT_FIRST: u16 = 61_000;
+
+/// Last port of the gateway's own connections.
+pub const LOCAL_PORT_LAST: u16 = 61_999;
+
+/// The port of a DHCP client, kept for the WAN's lease (RFC 2131).
+pub const DHCP_CLIENT_PORT: u16 = 68;
+
 /// Version of the records in [`crate::protocol`]; both sides refuse another one by name.
 pub const PROTOCOL_VERSION: u16 = 4;
 

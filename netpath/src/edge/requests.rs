@@ -22,6 +22,7 @@ impl Gateway {
             let greeted = matches!(answer, FromNetpath::Welcome { .. });
             self.control.tell(&answer);
             if greeted {
+                self.changed(NatEvent::NewManager, now);
                 self.control.tell(&FromNetpath::Wan(self.wan_status()));
             }
         }
@@ -66,6 +67,24 @@ impl Gateway {
                 rows: heapless::Vec::new(),
                 next: None,
             }),
+            ToNetpath::OpenPorts(forward) => {
+                let ports = forward.ports;
+                match self.nat.event(NatEvent::OpenPorts(forward), now) {
+                    Ok(()) => {
+                        self.adopt(now);
+                        FromNetpath::PortsOpened(ports)
+                    }
+                    Err(reason) => FromNetpath::PortsRefused { ports, reason },
+                }
+            }
+            ToNetpath::ClosePorts(ports) => {
+                self.changed(NatEvent::ClosePorts(ports), now);
+                FromNetpath::PortsClosed(ports)
+            }
+            ToNetpath::SettlePorts => {
+                self.changed(NatEvent::SettlePorts, now);
+                FromNetpath::PortsSettled
+            }
             ToNetpath::Report => {
                 if now >= self.report_at {
                     self.report_at = now.after_ms(limits::REPORT_MS);
@@ -78,6 +97,13 @@ impl Gateway {
                     ..self.nat.report()
                 })
             }
+        }
+    }
+
+    /// A change that the machine never refuses.
+    fn changed(&mut self, event: NatEvent, now: Tick) {
+        if let Err(reason) = self.nat.event(event, now) {
+            log::error!("forwards: {reason}");
         }
     }
 

@@ -243,7 +243,9 @@ impl<C: Carrier> Nat<C> {
     pub fn adopt(&mut self, pair: &Pair, passed: Passed, now: Tick) -> Result<(), NotAdopted> {
         let zones = [pair.initiator.zone, pair.responder.zone];
         // Between two home hosts it goes by the other one's mapping, which another flow brings.
+        // One that the Internet has opened goes by a forward, which the manager has to say again.
         let waits = zones.contains(&Zone::Service)
+            || zones[0] == Zone::Wan
             || zones == [Zone::Lan; 2]
             || self.places.wan_address().is_none();
         let refusal = if waits {

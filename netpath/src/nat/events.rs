@@ -3,7 +3,7 @@
 use super::carry::Carrier;
 use super::services::{self, Service, Way};
 use super::{Nat, NatEvent};
-use hearth_model::protocol::{NetRefusal, Zone};
+use hearth_model::protocol::{NetRefusal, WanPorts, Zone};
 use hearth_model::{ServiceId, Tick};
 
 impl<C: Carrier> Nat<C> {
@@ -18,12 +18,17 @@ impl<C: Carrier> Nat<C> {
                     self.take_all_back(now);
                 }
                 self.places.set_wan(lease);
+                let before = self.mapped_to;
                 if let Some(lease) = lease
                     && self.mapped_to.replace(lease.address) != Some(lease.address)
                 {
                     self.end_all(now, |s| {
                         let zones = [s.initiator.zone, s.responder.zone];
-                        s.mapping.is_some() || zones.contains(&Zone::Wan)
+                        // Between two hosts of the home too, where one has the other by that address.
+                        let by = [s.initiator.destination, s.responder.destination];
+                        s.mapping.is_some()
+                            || zones.contains(&Zone::Wan)
+                            || before.is_some_and(|before| by.contains(&before))
                     });
                 }
             }
@@ -65,6 +70,13 @@ impl<C: Carrier> Nat<C> {
                 }
             }
             NatEvent::Forward(forward) => {
+                if forward.from == Zone::Wan {
+                    self.free_of_household(&WanPorts {
+                        transport: forward.transport,
+                        first: forward.port,
+                        last: forward.port,
+                    })?;
+                }
                 self.services.forward(forward)?;
                 if forward.from == Zone::Wan {
                     let protocol = services::protocol(forward.transport);
@@ -72,6 +84,10 @@ impl<C: Carrier> Nat<C> {
                 }
             }
             NatEvent::Unforward { id } => self.close_forwards(id, now),
+            NatEvent::OpenPorts(_)
+            | NatEvent::ClosePorts(_)
+            | NatEvent::NewManager
+            | NatEvent::SettlePorts => self.household_event(&event, now)?,
         }
         Ok(())
     }

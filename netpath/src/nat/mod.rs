@@ -15,6 +15,7 @@ mod events;
 mod flows;
 mod fragments;
 mod hash;
+mod household;
 mod judge;
 mod mappings;
 mod places;
@@ -42,8 +43,11 @@ use flows::told;
 use fragments::{DatagramKey, Followed, Fragments};
 use hash::Hasher;
 use hearth_model::gateway::NatChoices;
-use hearth_model::protocol::{Forward, NetReport, NetworkPolicy, WanLease, Zone};
+use hearth_model::protocol::{
+    Forward, HouseholdForward, NetReport, NetworkPolicy, WanLease, WanPorts, Zone,
+};
 use hearth_model::{ServiceId, Tick};
+use household::Household;
 use judge::{Arrival, Step};
 use mappings::Mappings;
 use places::Places;
@@ -118,6 +122,14 @@ pub enum NatEvent {
         /// Which service.
         id: ServiceId,
     },
+    /// Give ports of the WAN's address to a host of the home or a service.
+    OpenPorts(HouseholdForward),
+    /// Close such ports; flows that came through them end.
+    ClosePorts(WanPorts),
+    /// Another manager is there, and has said nothing of such ports yet.
+    NewManager,
+    /// It has said all: what it has not opened is closed.
+    SettlePorts,
 }
 
 /// What becomes of a packet.
@@ -152,6 +164,7 @@ enum Pass {
 pub struct Nat<C: Carrier = Nobody> {
     places: Places,
     services: Services,
+    household: Household,
     sessions: Sessions,
     mappings: Mappings,
     peers: Peers,
@@ -195,6 +208,7 @@ impl<C: Carrier> Nat<C> {
         Nat {
             places: Places::new(config),
             services: Services::new(config.services_subnet, hasher),
+            household: Household::default(),
             sessions: Sessions::new(hasher),
             mappings: Mappings::new(hasher, config.secret),
             peers: Peers::new(hasher),

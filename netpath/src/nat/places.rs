@@ -3,7 +3,8 @@
 use super::NatConfig;
 use crate::counters::DropReason;
 use core::net::Ipv4Addr;
-use hearth_model::gateway::{mask, same_net};
+pub use hearth_model::gateway::is_edge_of;
+use hearth_model::gateway::same_net;
 use hearth_model::protocol::{WanLease, Zone};
 
 /// Where a destination is.
@@ -188,14 +189,6 @@ impl Places {
                 && is_edge_of(lease.address, lease.prefix, address)
         })
     }
-}
-
-/// Whether an address of a network is its first or last: no host's (RFC 1122 3.2.1.3). Networks of
-/// 31 and 32 bits have no such addresses (RFC 3021).
-#[must_use]
-pub fn is_edge_of(network: Ipv4Addr, prefix: u8, address: Ipv4Addr) -> bool {
-    let host = u32::from(address) & !mask(prefix);
-    prefix < 31 && same_net(network, address, prefix) && (host == 0 || host == !mask(prefix))
 }
 
 /// Networks 0 and 127, and class E with the limited broadcast (RFC 6890).

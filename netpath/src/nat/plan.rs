@@ -6,6 +6,9 @@
 //! | service | echo of its router | as its policy says | no | mapped, as its policy says |
 //! | bridged service | echo, answers | (by the bridge) | no | mapped, as its policy says |
 //! | Internet | forward, mapping, the gateway's own answers | - | - | - |
+//!
+//! A forward is a service's own, or the household's to a home host or a service; a home host that uses
+//! one by the WAN's address is seen as from outside (RFC 4787 REQ-9).
 
 use super::Nat;
 use super::carry::Carrier;
@@ -21,7 +24,7 @@ use crate::wire::icmp::Error;
 use crate::wire::transport::{Kind, Protocol};
 use core::net::Ipv4Addr;
 use hearth_model::gateway::Filtering;
-use hearth_model::protocol::{NetworkPolicy, Zone};
+use hearth_model::protocol::{ForwardTarget, NetworkPolicy, Zone};
 use hearth_model::{ServiceId, Tick};
 
 /// What a flow's source becomes.
@@ -142,6 +145,13 @@ impl<C: Carrier> Nat<C> {
         })
     }
 
+    /// Where a port of the WAN's address leads: to the service whose it is, or as the household says.
+    fn wan_target(&self, tuple: &Tuple) -> Option<(Zone, Ipv4Addr, u16)> {
+        let own = self.target(tuple, Zone::Wan);
+        own.map(|(address, port)| (Zone::Service, address, port))
+            .or_else(|| self.household_target(tuple))
+    }
+
     fn plan_lan(&self, tuple: &Tuple, kind: Kind, place: Place) -> Result<Opening, Refusal> {
         if let Some(service) = self.services.bridged_at(tuple.source) {
             bridged_may(service.policy, tuple, kind, place)?;
@@ -165,8 +175,8 @@ impl<C: Carrier> Nat<C> {
                 None => Opening::Local,
             }),
             Place::WanAddress => {
-                if let Some((address, port)) = self.target(tuple, Zone::Wan) {
-                    return Ok(flow(Zone::Service, address, port, SourceRule::Mapped));
+                if let Some((zone, address, port)) = self.wan_target(tuple) {
+                    return Ok(flow(zone, address, port, self.seen_as(tuple)));
                 }
                 // A home host reaches another by its mapping without asking the filter: in the
                 // same home it reaches it without the gateway too.
@@ -183,7 +193,7 @@ impl<C: Carrier> Nat<C> {
                             egress: Zone::Lan,
                             destination: mapping.inside.address,
                             port: mapping.inside.port,
-                            source: SourceRule::Mapped,
+                            source: self.seen_as(tuple),
                             charge: tuple.source,
                             target: Some(row),
                         }))
@@ -196,7 +206,7 @@ impl<C: Carrier> Nat<C> {
             Place::Services => Err(prohibited(DropReason::ServiceClosed)),
             Place::Wan => {
                 let (to, port) = (tuple.destination, tuple.ports.destination);
-                Ok(flow(Zone::Wan, to, port, SourceRule::Mapped))
+                Ok(flow(Zone::Wan, to, port, self.seen_as(tuple)))
             }
         }
     }
@@ -235,7 +245,11 @@ impl<C: Carrier> Nat<C> {
         };
         let goes_on = matches!(kind, Kind::Tcp(flags) if !flags.syn());
         let port = tuple.ports.source;
-        let forward = self.services.port_of(id, egress, tuple.protocol, port);
+        let own = self.services.port_of(id, egress, tuple.protocol, port);
+        let forward = own.or_else(|| {
+            let given = self.household_port(ForwardTarget::Service(id), tuple);
+            given.filter(|_| egress == Zone::Wan)
+        });
         let fixed = match (forward, self.places.own(egress)) {
             (Some(port), Some(address)) => Some(SourceRule::Fixed(address, port)),
             (Some(_) | None, _) => None,
@@ -270,9 +284,9 @@ impl<C: Carrier> Nat<C> {
         if place != Place::WanAddress {
             return Err(DropReason::NotOurs.into());
         }
-        if let Some((address, port)) = self.target(tuple, Zone::Wan) {
+        if let Some((egress, address, port)) = self.wan_target(tuple) {
             return Ok(Opening::Flow(Plan {
-                egress: Zone::Service,
+                egress,
                 destination: address,
                 port,
                 source: SourceRule::Keep,

@@ -7,7 +7,7 @@ use crate::wire::transport::Protocol;
 use core::net::Ipv4Addr;
 use hearth_model::ServiceId;
 use hearth_model::limits::{FORWARDS_MAX, SERVICES_MAX};
-use hearth_model::protocol::{Forward, NetRefusal, NetworkPolicy, Transport, Zone};
+use hearth_model::protocol::{Forward, NetRefusal, NetworkPolicy, Transport, WanPorts, Zone};
 
 /// How a service's packets come here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,6 +185,16 @@ impl Services {
     pub fn target(&self, key: ForwardKey) -> Option<(Ipv4Addr, u16)> {
         let forward = self.forwards.get(self.forwards.find(key)?)?;
         Some((self.get(forward.id)?.address, forward.to_port))
+    }
+
+    /// A port of the WAN's address that is a service's own, and whose, among some.
+    #[must_use]
+    pub fn wan_port_among(&self, ports: &WanPorts) -> Option<(u16, ServiceId)> {
+        let mut all = self.forwards.iter().map(|(_, forward)| forward);
+        let found = all.find(|forward| {
+            forward.from == Zone::Wan && ports.has(forward.transport, forward.port)
+        });
+        found.map(|forward| (forward.port, forward.id))
     }
 
     /// The gateway's port on side `from` that leads to a service's port: what its answers must

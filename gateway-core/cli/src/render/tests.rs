@@ -101,6 +101,45 @@ hearth-netpath  Active      214  0         -         -       3m05s
 }
 
 #[test]
+fn forwards_are_a_table_with_what_is_wrong_below() {
+    // given two forwards, of which one is closed
+    let open = PortForward {
+        transport: hearth_model::protocol::Transport::Tcp,
+        first: 8_022,
+        last: 8_022,
+        host: Some([192, 168, 1, 50].into()),
+        service: None,
+        to_port: 22,
+        state: "open".into(),
+        message: String::new(),
+    };
+    let refused = PortForward {
+        first: 8_000,
+        last: 8_010,
+        host: None,
+        service: Some("nginx".into()),
+        to_port: 80,
+        state: "refused".into(),
+        message: "there is no service nginx".into(),
+        ..open.clone()
+    };
+    assert_eq!(
+        forward(&open),
+        "tcp port 8022 leads to 192.168.1.50 port 22\n"
+    );
+    assert_eq!(
+        forwards(&[open, refused]),
+        "\
+PROTOCOL  PORT       TARGET        ITS PORT  STATE
+tcp       8022       192.168.1.50  22        open
+tcp       8000-8010  nginx         80-90     refused
+  ! there is no service nginx
+"
+    );
+    assert_eq!(forwards(&[]), "No port is forwarded.\n");
+}
+
+#[test]
 fn ps_tells_what_gates_have_refused() {
     let mut curious = service("radio");
     let counts = [

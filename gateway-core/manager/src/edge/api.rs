@@ -8,6 +8,7 @@ use super::records;
 use super::requests::{Ask, Fault, Reply, Request, Verb};
 use super::server::Peer;
 use super::stream;
+use crate::machine::forwards::{Forward, Target};
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
 use axum::http::{Method, StatusCode, header};
@@ -19,7 +20,7 @@ use core::convert::Infallible;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use hearth_model::ServiceName;
-use hearth_model::protocol::ShutdownKind;
+use hearth_model::protocol::{ShutdownKind, WanPorts};
 use hyper::body::Frame;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -49,6 +50,11 @@ pub fn routes(door: Door) -> Router {
         .route("/v1/services/{name}/logs", get(logs))
         .route("/v1/services/{name}/{verb}", post(act))
         .route("/v1/events", get(stream::events))
+        .route("/v1/forwards", get(forwards))
+        .route(
+            "/v1/forwards/{transport}/{ports}",
+            post(add_forward).delete(remove_forward),
+        )
         .route("/v1/usage", get(records::all))
         .route("/v1/usage/open", get(records::open))
         .route("/v1/usage/key", get(records::key))
@@ -57,7 +63,10 @@ pub fn routes(door: Door) -> Router {
             Fault::Unknown("no such path; the API is below /v1/status and /v1/services".to_owned())
         })
         .method_not_allowed_fallback(async || {
-            Fault::Method("this path takes another method; GET reads, POST changes".to_owned())
+            Fault::Method(
+                "this path takes another method; GET reads, POST changes, DELETE removes"
+                    .to_owned(),
+            )
         })
         .layer(from_fn(guard))
         .with_state(door)
@@ -77,6 +86,8 @@ impl IntoResponse for Reply {
             Reply::Status(status) => Json(status).into_response(),
             Reply::Services(services) => Json(services).into_response(),
             Reply::Service(service) => Json(service).into_response(),
+            Reply::Forwards(forwards) => Json(forwards).into_response(),
+            Reply::Forward(forward) => Json(forward).into_response(),
             Reply::OpenUsage(usage) => Json(usage).into_response(),
             Reply::Done(done) => (StatusCode::ACCEPTED, Json(done)).into_response(),
         }
@@ -148,6 +159,62 @@ async fn act(
         }
     };
     door.ask(Ask::Act(name, verb)).await
+}
+
+async fn forwards(State(door): State<Door>) -> Result<Reply, Fault> {
+    door.ask(Ask::Forwards).await
+}
+
+fn wan_ports(transport: &str, ports: &str) -> Result<WanPorts, Fault> {
+    WanPorts::parse(transport, ports).map_err(|e| Fault::Arguments(e.to_string()))
+}
+
+/// `?to=` a host's address or a service's name, `&port=` the first of its ports.
+async fn add_forward(
+    State(door): State<Door>,
+    Path((transport, ports)): Path<(String, String)>,
+    Query(options): Query<BTreeMap<String, String>>,
+) -> Result<Reply, Fault> {
+    let ports = wan_ports(&transport, &ports)?;
+    let mut to = None;
+    let mut to_port = ports.first;
+    for (name, value) in &options {
+        match name.as_str() {
+            "to" => to = Some(target(value)?),
+            "port" => {
+                let wrong = |_| Fault::Arguments("port is a number from 1 to 65535".to_owned());
+                to_port = value.parse().map_err(wrong)?;
+            }
+            _ => {
+                let text = "a forward has to and port, and nothing else".to_owned();
+                return Err(Fault::Arguments(text));
+            }
+        }
+    }
+    let to = to.ok_or_else(|| {
+        Fault::Arguments("where to? ?to= a host's address or a service's name".to_owned())
+    })?;
+    door.ask(Ask::AddForward(Forward { ports, to, to_port }))
+        .await
+}
+
+fn target(text: &str) -> Result<Target, Fault> {
+    if let Ok(address) = text.parse() {
+        return Ok(Target::Host(address));
+    }
+    let wrong = |_| {
+        let text = "a forward leads to an IPv4 address of the home or to a service's name";
+        Fault::Arguments(text.to_owned())
+    };
+    ServiceName::new(text).map(Target::Service).map_err(wrong)
+}
+
+async fn remove_forward(
+    State(door): State<Door>,
+    Path((transport, ports)): Path<(String, String)>,
+) -> Result<Reply, Fault> {
+    let ports = wan_ports(&transport, &ports)?;
+    door.ask(Ask::RemoveForward(ports)).await
 }
 
 async fn system(State(door): State<Door>, Path(verb): Path<String>) -> Result<Reply, Fault> {

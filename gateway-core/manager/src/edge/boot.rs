@@ -13,6 +13,7 @@ use super::store::Store;
 use super::usage::{self, Usage};
 use super::{Core, End, cgroup, host, server, storage};
 use crate::limits::{INIT_ANSWER_MS, REQUESTS_MAX, STATE_MAX};
+use crate::machine::forwards::Forwards;
 use crate::machine::register::{Register, Wanted};
 use crate::machine::service::Package;
 use crate::machine::{Event, Machine};
@@ -53,6 +54,8 @@ async fn start(paths: Paths) -> Result<End, String> {
 
     let store = Store::new(&paths);
     let (mut register, damage) = store.load();
+    problems.extend(damage.map(Problem::of_gateway));
+    let (kept_forwards, damage) = store.load_forwards();
     problems.extend(damage.map(Problem::of_gateway));
     for (record, _) in &greeting {
         if let FromInit::Service { id, name, .. } = record {
@@ -115,6 +118,8 @@ async fn start(paths: Paths) -> Result<End, String> {
         wan: WanStatus::default(),
         waiters: Vec::new(),
         status_waiters: Vec::new(),
+        forwards: Forwards::new(kept_forwards),
+        forward_waiters: Vec::new(),
         guarantee_fault: None,
         usage,
         leave_at: None,

@@ -5,6 +5,7 @@
 //! Order of writing: the checkpoint with the records that wait, the records, the head, the checkpoint
 //! without them. Whatever a power cut interrupts, each record is written once.
 
+use super::durable::{self, Readers};
 use super::paths::{could_not, read_text};
 use crate::limits::{CHECKPOINT_MAX, RECORDS_WAITING_MAX, USAGE_FILE_MAX, USAGE_FILES_MAX};
 use crate::machine::usage::{Closed, Ledger};
@@ -12,7 +13,6 @@ use hearth_model::usage::{Chain, Head, Key, Record, fingerprint};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Length of the private key, bytes (P-256).
@@ -306,7 +306,7 @@ fn new_key(folder: &Path) -> io::Result<Key> {
         let mut bytes = [0; KEY_BYTES];
         random.read_exact(&mut bytes)?;
         if let Some(key) = Key::from_bytes(&bytes) {
-            put(folder, "key", &bytes)?;
+            durable::replace(folder, "key", &bytes, Readers::Owner)?;
             return Ok(key);
         }
     }
@@ -333,23 +333,8 @@ fn append(file: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Writes a file beside the old one, and puts it in its place.
 fn replace(folder: &Path, name: &str, text: &str) -> io::Result<()> {
-    put(folder, name, text.as_bytes())
-}
-
-fn put(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let new = folder.join(format!("{name}.new"));
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(if name == "key" { 0o600 } else { 0o644 })
-        .open(&new)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&new, folder.join(name))?;
-    File::open(folder)?.sync_all()
+    durable::replace(folder, name, text.as_bytes(), Readers::All)
 }
 
 #[cfg(test)]

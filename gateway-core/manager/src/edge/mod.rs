@@ -5,7 +5,9 @@ pub mod api;
 pub mod book;
 pub mod cgroup;
 pub mod channel;
+pub mod durable;
 pub mod events;
+mod forwards;
 pub mod gates;
 pub mod host;
 pub mod image;
@@ -26,31 +28,31 @@ pub mod usage;
 pub mod views;
 
 mod boot;
+mod heard;
 mod keep;
 mod people;
 
 pub use boot::run;
 
 use crate::limits::REPORT_WAIT;
+use crate::machine::forwards::Forwards;
 use crate::machine::killed::Killed;
 use crate::machine::register::Register;
 use crate::machine::{Action, Event, Machine, Object};
 use channel::{Channel, Lost};
 use core::time::Duration;
 use events::Events;
-use hearth_model::protocol::{FromInit, FromNetpath, ToInit, ToNetpath, WanStatus};
+use forwards::ForwardWaiter;
+use hearth_model::protocol::{FromInit, ToInit, ToNetpath, WanStatus};
 use hearth_model::{ServiceId, ServiceName, Tick};
 use kernel_log::KernelLog;
-use log::Level;
 use logs::Logs;
 use netpath::{NetEvent, Netpath};
 use packages::{Found, Problem};
-use paths::{could_not, now, reason};
+use paths::{now, reason};
 use requests::{ReplyTo, Request};
 use start::Starter;
 use std::collections::{BTreeMap, VecDeque};
-use std::fs;
-use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use store::Store;
@@ -103,6 +105,8 @@ pub struct Core {
     wan: WanStatus,
     waiters: Vec<Waiter>,
     status_waiters: Vec<StatusWaiter>,
+    forwards: Forwards,
+    forward_waiters: Vec<ForwardWaiter>,
     /// Why memory can not be guaranteed to all services together, if so.
     guarantee_fault: Option<String>,
     /// Accounting; none where its folder can not be used.
@@ -158,6 +162,7 @@ impl Core {
                 return End::Fatal(format!("hearth-init: {lost}"));
             }
             self.answer_waiters();
+            self.answer_forward_waiters();
             self.account();
             if self.leave_at.is_some_and(|at| at <= now()) {
                 return End::Asked;
@@ -168,11 +173,13 @@ impl Core {
     fn next_deadline(&self) -> Option<Tick> {
         let waiters = self.waiters.iter().map(|waiter| waiter.until);
         let statuses = self.status_waiters.iter().map(|waiter| waiter.until);
+        let forwards = self.forward_waiters.iter().map(|waiter| waiter.until);
         self.machine
             .next_deadline()
             .into_iter()
             .chain(waiters)
             .chain(statuses)
+            .chain(forwards)
             .chain(self.leave_at)
             .chain(self.usage.as_ref().map(Usage::due))
             .min()
@@ -220,65 +227,6 @@ impl Core {
         cgroup::counters(&self.starter.paths.cgroup(name))
             .oom_kills
             .unwrap_or(0)
-    }
-
-    fn heard_from_netpath(&mut self, event: NetEvent) -> Result<(), Lost> {
-        let record = match event {
-            NetEvent::Up => {
-                self.tell(Level::Info, &NETPATH, "connected");
-                return self.step(Event::NetUp);
-            }
-            NetEvent::Down(why) => {
-                let text = format!("gone: {why}; services start when it is back");
-                self.tell(Level::Warn, &NETPATH, &text);
-                self.wan = WanStatus::default();
-                return self.step(Event::NetDown);
-            }
-            NetEvent::Record(record) => record,
-        };
-        let event = match record {
-            FromNetpath::Attached { id } => Event::Attached(id),
-            FromNetpath::Detached { id } => Event::Detached(id),
-            FromNetpath::Forwarded { id } => Event::Forwarded(id),
-            FromNetpath::Refused { id, reason } => Event::NetRefused(id, reason),
-            FromNetpath::Wan(status) => {
-                self.wan_changed(status);
-                return Ok(());
-            }
-            FromNetpath::Report(report) => {
-                self.answer_status(Some(report));
-                return Ok(());
-            }
-            // Asked for by nobody here yet.
-            FromNetpath::Queues(_) | FromNetpath::Welcome { .. } => return Ok(()),
-        };
-        self.step(event)
-    }
-
-    fn wan_changed(&mut self, status: WanStatus) {
-        if status != self.wan {
-            let level = match status.lease {
-                Some(_) => Level::Info,
-                None => Level::Warn,
-            };
-            self.tell(level, &Object::Part("wan"), &views::wan_words(&status));
-        }
-        self.wan = status;
-        if let Err(text) = self.write_resolvers() {
-            log::warn!("{text}");
-        }
-    }
-
-    /// Puts the resolvers where services with the grant see them, whole at every moment.
-    fn write_resolvers(&self) -> Result<(), String> {
-        let folder = self.starter.paths.shared();
-        let (file, new) = (folder.join("resolv.conf"), folder.join("resolv.conf.new"));
-        let replace = || -> io::Result<()> {
-            fs::create_dir_all(&folder)?;
-            fs::write(&new, views::resolv_conf(&self.wan))?;
-            fs::rename(&new, &file)
-        };
-        replace().map_err(|e| could_not("write", &file, &e))
     }
 
     /// One event and all that follows from it.

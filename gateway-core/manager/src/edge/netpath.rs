@@ -91,6 +91,10 @@ impl Netpath {
                             FromNetpath::Attached { .. }
                             | FromNetpath::Detached { .. }
                             | FromNetpath::Forwarded { .. }
+                            | FromNetpath::PortsOpened(_)
+                            | FromNetpath::PortsClosed(_)
+                            | FromNetpath::PortsRefused { .. }
+                            | FromNetpath::PortsSettled
                             | FromNetpath::Wan(_)
                             | FromNetpath::Report(_)
                             | FromNetpath::Queues(_) => "it did not greet first".to_owned(),

@@ -60,6 +60,18 @@ impl Core {
                     Ok(())
                 }
             },
+            Ask::Forwards => {
+                give(reply, Ok(self.list_forwards()));
+                Ok(())
+            }
+            Ask::AddForward(new) => {
+                self.add_forward(new, reply);
+                Ok(())
+            }
+            Ask::RemoveForward(ports) => {
+                self.remove_forward(&ports, reply);
+                Ok(())
+            }
             Ask::OpenUsage => {
                 give(reply, self.open_usage());
                 Ok(())
@@ -234,6 +246,7 @@ impl Core {
                 .problems
                 .iter()
                 .map(|problem| problem.text.clone())
+                .chain(self.forward_problems())
                 .chain(
                     self.usage
                         .as_ref()

@@ -1,7 +1,8 @@
 //! What the API asks of the loop, and what the loop answers.
 
-use hearth_model::api::{ApiError, Done, OpenUsage, Service, Status};
-use hearth_model::protocol::ShutdownKind;
+use crate::machine::forwards::Forward;
+use hearth_model::api::{ApiError, Done, OpenUsage, PortForward, Service, Status};
+use hearth_model::protocol::{ShutdownKind, WanPorts};
 use tokio::sync::oneshot;
 
 /// What to do with a service.
@@ -26,6 +27,12 @@ pub enum Ask {
     Service(String),
     /// `POST /v1/services/{name}/{verb}`
     Act(String, Verb),
+    /// `GET /v1/forwards`
+    Forwards,
+    /// `POST /v1/forwards/{transport}/{ports}`
+    AddForward(Forward),
+    /// `DELETE /v1/forwards/{transport}/{ports}`
+    RemoveForward(WanPorts),
     /// `GET /v1/usage/open`
     OpenUsage,
     /// `POST /v1/system/poweroff` or `reboot`
@@ -41,6 +48,10 @@ pub enum Reply {
     Services(Vec<Service>),
     /// One row.
     Service(Box<Service>),
+    /// The household's port-forwards.
+    Forwards(Vec<PortForward>),
+    /// One of them.
+    Forward(PortForward),
     /// The open hour.
     OpenUsage(OpenUsage),
     /// Accepted.

@@ -1,18 +1,37 @@
-//! The register on disk. What is there survives: a new one is written beside it, synced, and put in
-//! its place (rename(2), fsync(2) of the folder), so that a power cut leaves the old or the new one.
+//! What the household has decided, on disk: the register of services and its port-forwards. What is
+//! there survives ([`super::durable`]); what is damaged is put aside, never overwritten.
 
+use super::durable::{self, Readers};
 use super::paths::{Paths, could_not, read_text, reason};
 use crate::limits::STATE_MAX;
+use crate::machine::forwards::Forward;
 use crate::machine::register::Register;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::PathBuf;
 
-/// Where the register is kept.
+/// Where it is kept.
 #[derive(Debug)]
 pub struct Store {
     folder: PathBuf,
 }
+
+/// A file of the store, and what its loss means.
+#[derive(Debug)]
+struct Kept {
+    name: &'static str,
+    without: &'static str,
+}
+
+const REGISTER: Kept = Kept {
+    name: "services.json",
+    without: "every service starts as its manifest says",
+};
+
+const FORWARDS: Kept = Kept {
+    name: "forwards.json",
+    without: "no port is forwarded: add them again",
+};
 
 impl Store {
     /// The store of this file system.
@@ -23,34 +42,16 @@ impl Store {
         }
     }
 
-    fn file(&self) -> PathBuf {
-        self.folder.join("services.json")
-    }
-
-    /// The register, and what is wrong with it. A damaged one is put aside, never overwritten.
+    /// The register, and what is wrong with it.
     #[must_use]
     pub fn load(&self) -> (Register, Option<String>) {
-        let file = self.file();
-        let text = match read_text(&file, STATE_MAX) {
-            Ok(text) => text,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return (Register::default(), None),
-            Err(e) => return (Register::default(), Some(could_not("read", &file, &e))),
-        };
-        match Register::from_json(&text) {
-            Ok(register) => (register, None),
-            Err(e) => {
-                let aside = self.folder.join("services.json.damaged");
-                let kept = match fs::rename(&file, &aside) {
-                    Ok(()) => format!("it is kept as {}", aside.display()),
-                    Err(e) => format!("it could not be put aside: {}", reason(&e)),
-                };
-                let text = format!(
-                    "{} is damaged ({e}), so every service starts as its manifest says; {kept}",
-                    file.display()
-                );
-                (Register::default(), Some(text))
-            }
-        }
+        self.read(&REGISTER, Register::from_json)
+    }
+
+    /// The household's port-forwards, and what is wrong with them.
+    #[must_use]
+    pub fn load_forwards(&self) -> (Vec<Forward>, Option<String>) {
+        self.read(&FORWARDS, |text| serde_json::from_str(text))
     }
 
     /// Keeps the register; on disk when this returns.
@@ -58,30 +59,59 @@ impl Store {
     /// # Errors
     /// A sentence that names the file and the reason; the old register is still there.
     pub fn save(&self, register: &Register) -> Result<(), String> {
-        let file = self.file();
-        let text = register
-            .to_json()
-            .map_err(|e| format!("{}: {e}", file.display()))?;
-        self.replace(&text)
-            .map_err(|e| could_not("write", &file, &e))
+        self.write(&REGISTER, register.to_json())
     }
 
-    fn replace(&self, text: &str) -> io::Result<()> {
-        fs::create_dir_all(&self.folder)?;
-        let new = self.folder.join("services.json.new");
-        let mut file = File::create(&new)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&new, self.file())?;
-        File::open(&self.folder)?.sync_all()
+    /// Keeps the port-forwards; on disk when this returns.
+    ///
+    /// # Errors
+    /// As [`Store::save`].
+    pub fn save_forwards(&self, forwards: &[&Forward]) -> Result<(), String> {
+        self.write(&FORWARDS, serde_json::to_string_pretty(forwards))
+    }
+
+    fn read<T: Default>(
+        &self,
+        kept: &Kept,
+        parse: impl FnOnce(&str) -> serde_json::Result<T>,
+    ) -> (T, Option<String>) {
+        let file = self.folder.join(kept.name);
+        let text = match read_text(&file, STATE_MAX) {
+            Ok(text) => text,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return (T::default(), None),
+            Err(e) => return (T::default(), Some(could_not("read", &file, &e))),
+        };
+        match parse(&text) {
+            Ok(value) => (value, None),
+            Err(e) => {
+                let aside = self.folder.join(format!("{}.damaged", kept.name));
+                let saved = match fs::rename(&file, &aside) {
+                    Ok(()) => format!("it is kept as {}", aside.display()),
+                    Err(e) => format!("it could not be put aside: {}", reason(&e)),
+                };
+                let (file, without) = (file.display(), kept.without);
+                let text = format!("{file} is damaged ({e}), so {without}; {saved}");
+                (T::default(), Some(text))
+            }
+        }
+    }
+
+    fn write(&self, kept: &Kept, text: serde_json::Result<String>) -> Result<(), String> {
+        let file = self.folder.join(kept.name);
+        let text = text.map_err(|e| format!("{}: {e}", file.display()))?;
+        fs::create_dir_all(&self.folder)
+            .and_then(|()| durable::replace(&self.folder, kept.name, text.as_bytes(), Readers::All))
+            .map_err(|e| could_not("write", &file, &e))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::forwards::Target;
     use crate::machine::register::Wanted;
     use hearth_model::ServiceName;
+    use hearth_model::protocol::{Transport, WanPorts};
 
     #[test]
     fn what_is_saved_is_loaded_and_what_is_damaged_is_put_aside() {
@@ -97,12 +127,43 @@ mod tests {
         // when it is loaded, then it is the same
         assert_eq!(store.load(), (register, None));
         // when its last bytes are lost, then it is reported once and kept
-        let text = fs::read_to_string(store.file()).unwrap();
-        fs::write(store.file(), &text[..text.len() - 3]).unwrap();
+        let file = store.folder.join("services.json");
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, &text[..text.len() - 3]).unwrap();
         let (empty, problem) = store.load();
         assert_eq!(empty, Register::default());
         assert!(problem.unwrap().contains("services.json is damaged"));
         assert!(store.folder.join("services.json.damaged").exists());
         assert_eq!(store.load().1, None);
+    }
+
+    #[test]
+    fn forwards_are_kept_beside_it() {
+        // given forwards to a host and to a service
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::new(&Paths::new(root.path().into()));
+        assert_eq!(store.load_forwards(), (Vec::new(), None));
+        let ports = WanPorts {
+            transport: Transport::Udp,
+            first: 8_000,
+            last: 8_010,
+        };
+        let host = Forward {
+            ports,
+            to: Target::Host([192, 168, 1, 50].into()),
+            to_port: 80,
+        };
+        let service = Forward {
+            to: Target::Service(ServiceName::new("web").unwrap()),
+            ..host.clone()
+        };
+        store.save_forwards(&[&host, &service]).unwrap();
+        // when they are loaded, then they are the same
+        assert_eq!(store.load_forwards(), (vec![host, service], None));
+        // and a key that is not known is damage
+        fs::write(store.folder.join("forwards.json"), r#"[{"port":1}]"#).unwrap();
+        let (none, problem) = store.load_forwards();
+        assert_eq!(none, Vec::new());
+        assert!(problem.unwrap().contains("forwards.json is damaged"));
     }
 }

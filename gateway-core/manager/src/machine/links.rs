@@ -186,7 +186,8 @@ impl Machine {
     }
 
     /// netpath's reason with the name of the other service, which netpath does not know.
-    fn net_words(&self, reason: NetRefusal) -> String {
+    #[must_use]
+    pub fn net_words(&self, reason: NetRefusal) -> String {
         match reason {
             NetRefusal::PortTaken { port, by } => match self.services.get(&by) {
                 Some(other) => {
@@ -199,6 +200,9 @@ impl Machine {
             | NetRefusal::Version { .. }
             | NetRefusal::PortReserved { .. }
             | NetRefusal::ForwardsFull
+            | NetRefusal::HouseholdForwardsFull
+            | NetRefusal::PortForwarded { .. }
+            | NetRefusal::NoHomeHost { .. }
             | NetRefusal::NotAttached
             | NetRefusal::Link { .. } => reason.to_string(),
         }

@@ -1,10 +1,11 @@
-//! A netpath without packets: it says yes to everything, pins a file where a namespace would be, and
+//! A netpath without packets: it says yes to everything but one port, pins a file where a namespace would be, and
 //! remembers what it was asked.
 
 use super::record::{receive, send};
 use hearth_model::limits::PROTOCOL_VERSION;
 use hearth_model::protocol::{
-    FromNetpath, NetReport, QueuePage, Shaping, ToNetpath, WanLease, WanStatus,
+    FromNetpath, HouseholdForward, NetRefusal, NetReport, QueuePage, Shaping, ToNetpath, WanLease,
+    WanStatus,
 };
 use std::fs;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -12,6 +13,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+
+/// A port that it forwards for nobody.
+pub const REFUSED: u16 = 6_666;
 
 static INSTANCE: AtomicU64 = AtomicU64::new(1);
 
@@ -77,6 +81,11 @@ fn words(record: &ToNetpath) -> String {
         ToNetpath::Detach { id } => format!("detach {id}"),
         ToNetpath::Forward(forward) => format!("forward {} {}", forward.id, forward.port),
         ToNetpath::Unforward { id } => format!("unforward {id}"),
+        ToNetpath::OpenPorts(HouseholdForward { ports, to, to_port }) => {
+            format!("open {ports} {to:?} {to_port}")
+        }
+        ToNetpath::ClosePorts(ports) => format!("close {ports}"),
+        ToNetpath::SettlePorts => "settle".to_owned(),
         ToNetpath::Report => "report".to_owned(),
         ToNetpath::Queues { direction, from } => format!("queues {} {from}", direction.name()),
     }
@@ -109,6 +118,16 @@ fn answers(record: &ToNetpath, instance: u64, folder: &Path) -> Vec<FromNetpath>
         ToNetpath::Detach { id } => vec![FromNetpath::Detached { id: *id }],
         ToNetpath::Forward(forward) => vec![FromNetpath::Forwarded { id: forward.id }],
         ToNetpath::Unforward { id } => vec![FromNetpath::Forwarded { id: *id }],
+        ToNetpath::OpenPorts(HouseholdForward { ports, .. }) if ports.first == REFUSED => {
+            let reason = NetRefusal::PortReserved { port: REFUSED };
+            vec![FromNetpath::PortsRefused {
+                ports: *ports,
+                reason,
+            }]
+        }
+        ToNetpath::OpenPorts(forward) => vec![FromNetpath::PortsOpened(forward.ports)],
+        ToNetpath::ClosePorts(ports) => vec![FromNetpath::PortsClosed(*ports)],
+        ToNetpath::SettlePorts => vec![FromNetpath::PortsSettled],
         ToNetpath::Report => {
             let report = NetReport {
                 mappings: 3,

@@ -5,11 +5,15 @@
 //! Both sockets have root on both ends; a record that does not decode is still answered with an
 //! error and never trusted.
 
+mod forward;
 mod net;
 mod queues;
+mod refusal;
 
+pub use forward::*;
 pub use net::*;
 pub use queues::*;
+pub use refusal::*;
 
 use crate::ids::{ServiceId, ServiceName};
 use crate::limits::RECORD_MAX;

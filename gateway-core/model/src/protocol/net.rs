@@ -1,6 +1,7 @@
 //! Records between the manager and netpath, over `/run/hearth/netpath.sock`.
 
 use super::queues::{Direction, QueuePage};
+use super::{HouseholdForward, NetRefusal, WanPorts};
 use crate::ids::ServiceId;
 use crate::limits::{IFNAME_MAX, RESOLVERS_MAX};
 use crate::units::BitsPerSec;
@@ -173,6 +174,15 @@ pub enum ToNetpath {
         /// Which service.
         id: ServiceId,
     },
+    /// Give ports of the WAN's address to a host or a service, for the household; said again with another
+    /// target, they lead there. Answered with [`FromNetpath::PortsOpened`] or
+    /// [`FromNetpath::PortsRefused`].
+    OpenPorts(HouseholdForward),
+    /// Close such ports: flows that came through them end. Answered with [`FromNetpath::PortsClosed`].
+    ClosePorts(WanPorts),
+    /// All that the household has given away has been said since the Hello: whatever an earlier manager
+    /// has opened besides is closed. Answered with [`FromNetpath::PortsSettled`].
+    SettlePorts,
     /// Ask for [`FromNetpath::Report`].
     Report,
     /// Ask for [`FromNetpath::Queues`]: the queues of a direction from place `from` on, 0 first.
@@ -225,6 +235,19 @@ pub enum FromNetpath {
         /// Which service.
         id: ServiceId,
     },
+    /// Answer to [`ToNetpath::OpenPorts`].
+    PortsOpened(WanPorts),
+    /// Answer to [`ToNetpath::ClosePorts`], also where they were not open.
+    PortsClosed(WanPorts),
+    /// Answer to [`ToNetpath::OpenPorts`]: nothing was changed.
+    PortsRefused {
+        /// Which ports.
+        ports: WanPorts,
+        /// Why.
+        reason: NetRefusal,
+    },
+    /// Answer to [`ToNetpath::SettlePorts`].
+    PortsSettled,
     /// A request was not carried out and changed nothing.
     Refused {
         /// Whose.
@@ -238,95 +261,6 @@ pub enum FromNetpath {
     Report(NetReport),
     /// Answer to [`ToNetpath::Queues`].
     Queues(QueuePage),
-}
-
-/// Why netpath refused a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum NetRefusal {
-    /// The record did not decode.
-    Malformed,
-    /// The sender speaks another version.
-    Version {
-        /// netpath's own.
-        ours: u16,
-    },
-    /// The port is another service's already.
-    PortTaken {
-        /// The port.
-        port: u16,
-        /// Whose it is.
-        by: ServiceId,
-    },
-    /// The port can not be forwarded: 0, or kept for the gateway itself.
-    PortReserved {
-        /// The port.
-        port: u16,
-    },
-    /// All [`crate::limits::FORWARDS_MAX`] forwards are in use.
-    ForwardsFull,
-    /// The service has no link; attach it first.
-    NotAttached,
-    /// The link can not be made.
-    Link {
-        /// What failed.
-        step: LinkStep,
-        /// errno(3).
-        errno: i32,
-    },
-}
-
-/// A step of making a service's link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum LinkStep {
-    /// Make and pin the network namespace.
-    Namespace,
-    /// Make the veth pair.
-    Veth,
-    /// Put the host end into the LAN bridge.
-    Bridge,
-    /// Set addresses and bring the ends up.
-    Address,
-    /// Set routes.
-    Route,
-    /// Catch its packets at ingress.
-    Ingress,
-}
-
-impl fmt::Display for NetRefusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            NetRefusal::Malformed => f.write_str("hearth-netpath did not understand the request"),
-            NetRefusal::Version { ours } => write!(
-                f,
-                "hearth-netpath speaks protocol version {ours}; install matching firmware"
-            ),
-            NetRefusal::PortTaken { port, by } => write!(
-                f,
-                "port {port} is taken by service number {by}; stop it or choose another port"
-            ),
-            NetRefusal::PortReserved { port } => write!(
-                f,
-                "port {port} is kept for the gateway itself; choose another port"
-            ),
-            NetRefusal::ForwardsFull => write!(
-                f,
-                "all {} port-forwards are in use; remove one",
-                crate::limits::FORWARDS_MAX
-            ),
-            NetRefusal::NotAttached => f.write_str("the service has no network link yet"),
-            NetRefusal::Link { step, errno } => {
-                let step = match step {
-                    LinkStep::Namespace => "make its network namespace",
-                    LinkStep::Veth => "make its veth pair",
-                    LinkStep::Bridge => "join the LAN bridge",
-                    LinkStep::Address => "set its address",
-                    LinkStep::Route => "set its routes",
-                    LinkStep::Ingress => "catch its packets at ingress",
-                };
-                write!(f, "could not {step}: {}", crate::step::errno_words(*errno))
-            }
-        }
-    }
 }
 
 /// The WAN's address.

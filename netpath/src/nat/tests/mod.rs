@@ -8,6 +8,7 @@ mod bridged;
 mod carrier;
 mod carry;
 mod home;
+mod household;
 mod icmp;
 mod limits;
 mod packets;

@@ -37,7 +37,7 @@ fn a_new_run_of_netpath_hears_everything_again() {
     assert!(
         bench
             .message(0)
-            .contains("all 128 port-forwards are in use")
+            .contains("all 128 ports of services are in use")
     );
     assert_eq!(bench.state(0), UnitState::Active);
 }

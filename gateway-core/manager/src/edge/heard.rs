@@ -1,0 +1,89 @@
+//! What netpath says, turned into events of the machine or into answers for people.
+
+use super::channel::Lost;
+use super::netpath::NetEvent;
+use super::paths::could_not;
+use super::{Core, NETPATH, views};
+use crate::machine::{Event, Object};
+use hearth_model::protocol::{FromNetpath, WanStatus};
+use log::Level;
+use std::fs;
+use std::io;
+
+impl Core {
+    /// Takes what has happened on the connection to netpath.
+    pub(super) fn heard_from_netpath(&mut self, event: NetEvent) -> Result<(), Lost> {
+        let record = match event {
+            NetEvent::Up => {
+                self.tell(Level::Info, &NETPATH, "connected");
+                self.tell_forwards();
+                return self.step(Event::NetUp);
+            }
+            NetEvent::Down(why) => {
+                let text = format!("gone: {why}; services start when it is back");
+                self.tell(Level::Warn, &NETPATH, &text);
+                self.wan = WanStatus::default();
+                self.forwards.net_down();
+                return self.step(Event::NetDown);
+            }
+            NetEvent::Record(record) => record,
+        };
+        let event = match record {
+            FromNetpath::Attached { id } => Event::Attached(id),
+            FromNetpath::Detached { id } => Event::Detached(id),
+            FromNetpath::Forwarded { id } => Event::Forwarded(id),
+            FromNetpath::Refused { id, reason } => Event::NetRefused(id, reason),
+            FromNetpath::Wan(status) => {
+                self.wan_changed(status);
+                return Ok(());
+            }
+            FromNetpath::Report(report) => {
+                self.answer_status(Some(report));
+                return Ok(());
+            }
+            FromNetpath::PortsOpened(ports) => {
+                self.ports_opened(ports);
+                return Ok(());
+            }
+            FromNetpath::PortsClosed(ports) => {
+                self.ports_closed(ports);
+                return Ok(());
+            }
+            FromNetpath::PortsRefused { ports, reason } => {
+                self.ports_refused(ports, reason);
+                return Ok(());
+            }
+            // Queues are asked for by nobody here yet.
+            FromNetpath::PortsSettled | FromNetpath::Queues(_) | FromNetpath::Welcome { .. } => {
+                return Ok(());
+            }
+        };
+        self.step(event)
+    }
+
+    fn wan_changed(&mut self, status: WanStatus) {
+        if status != self.wan {
+            let level = match status.lease {
+                Some(_) => Level::Info,
+                None => Level::Warn,
+            };
+            self.tell(level, &Object::Part("wan"), &views::wan_words(&status));
+        }
+        self.wan = status;
+        if let Err(text) = self.write_resolvers() {
+            log::warn!("{text}");
+        }
+    }
+
+    /// Puts the resolvers where services with the grant see them, whole at every moment.
+    pub(super) fn write_resolvers(&self) -> Result<(), String> {
+        let folder = self.starter.paths.shared();
+        let (file, new) = (folder.join("resolv.conf"), folder.join("resolv.conf.new"));
+        let replace = || -> io::Result<()> {
+            fs::create_dir_all(&folder)?;
+            fs::write(&new, views::resolv_conf(&self.wan))?;
+            fs::rename(&new, &file)
+        };
+        replace().map_err(|e| could_not("write", &file, &e))
+    }
+}
