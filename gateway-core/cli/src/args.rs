@@ -15,6 +15,7 @@ hearth - look after this gateway
   hearth stop NAME        end a service and leave it off
   hearth restart NAME     end a service and run it again
   hearth logs NAME [-f]   what a service printed; -f goes on, Ctrl-C ends it
+  hearth doctor           what is wrong, and what to do about it
   hearth events [-f]      what happened since the boot; -f goes on
   hearth forward list     ports that the Internet reaches in the home
   hearth forward add PROTOCOL PORT TARGET [PORT]
@@ -31,8 +32,8 @@ hearth - look after this gateway
   hearth reboot           stop everything in order and start again
   hearth banner           the three lines shown at login
 
---json after ps, status, start, stop, restart, logs, events, forward or usage prints
-the answer for programs. Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 the gateway
+--json after any of these but help, poweroff, reboot and banner prints the answer
+for programs. Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 the gateway
 does not answer. HEARTH_API=PATH asks at another socket.
 ";
 
@@ -72,6 +73,8 @@ pub(crate) enum Command {
         #[arg(short, long)]
         follow: bool,
     },
+    /// Look for what is wrong.
+    Doctor(Format),
     /// Tell what happened.
     Events {
         #[command(flatten)]

@@ -4,7 +4,8 @@ use crate::limits::{COLUMNS, LANDLOCK_LEVELS};
 use crate::words::{amount, ascii, cpu_seconds, problems, refused, span, trouble};
 use hearth_model::MilliCpu;
 use hearth_model::api::{
-    BudgetLine, Event, Kind, NatJson, PortForward, SandboxJson, Service, Status, WanJson,
+    BudgetLine, Doctor, Event, Kind, NatJson, Outcome, PortForward, SandboxJson, Service, Status,
+    WanJson,
 };
 use hearth_model::calendar;
 
@@ -31,6 +32,35 @@ pub fn ps(services: &[Service]) -> String {
     let mut out = table(&rows);
     if services.is_empty() {
         out.push_str("No service is installed.\n");
+    }
+    out
+}
+
+/// The text of `hearth doctor`: each check, then the one cause and the one advice.
+#[must_use]
+pub fn doctor(report: &Doctor) -> String {
+    let width = report
+        .checks
+        .iter()
+        .map(|check| check.name.len())
+        .max()
+        .unwrap_or(0);
+    let mut out = String::new();
+    for check in &report.checks {
+        let outcome = match check.outcome {
+            Outcome::Good => "good  ",
+            Outcome::Failed => "FAILED",
+        };
+        let label = format!("{:width$}  {outcome}  ", ascii(&check.name));
+        out.push_str(&wrap(&label, &check.text));
+    }
+    out.push('\n');
+    match (&report.cause, &report.advice) {
+        (Some(cause), advice) => {
+            out.push_str(&wrap("Cause:   ", cause));
+            out.push_str(&wrap("To do:   ", advice.as_deref().unwrap_or("-")));
+        }
+        (None, _) => out.push_str("All is well.\n"),
     }
     out
 }

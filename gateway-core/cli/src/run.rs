@@ -13,7 +13,7 @@ use hearth_client::limits::{
 };
 use hearth_client::{render, words};
 use hearth_model::ServiceName;
-use hearth_model::api::{Done, Service, Status};
+use hearth_model::api::{Doctor, Done, Service, Status};
 use std::io;
 use std::process::ExitCode;
 use tokio::time::{Instant, sleep};
@@ -59,6 +59,16 @@ pub(crate) async fn run(api: &Api, command: Command) -> Result<ExitCode, Trouble
         Command::Stop(target) => act(api, Verb::Stop, &target).await?,
         Command::Restart(target) => act(api, Verb::Restart, &target).await?,
         Command::Logs { target, follow } => logs(api, &target, follow).await?,
+        Command::Doctor(format) => {
+            let answer = api.get("/v1/doctor").await?;
+            show(&format, &answer, |report: Doctor| render::doctor(&report))?;
+            let well = answer.read::<Doctor>()?.well;
+            return Ok(if well {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(crate::REFUSED)
+            });
+        }
         Command::Events { format, follow } => events::events(api, &format, follow).await?,
         Command::Forward(action) => forwards::forward(api, &action).await?,
         Command::Usage(usage) => accounts::usage(api, &usage).await?,

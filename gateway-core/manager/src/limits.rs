@@ -138,6 +138,20 @@ pub const EVENT_FOLLOWERS_MAX: usize = 8;
 /// A stream of events that is silent for so long gets an empty comment.
 pub const EVENT_KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+// --- looking for what is wrong ---
+
+/// Longest wait for a resolver or the next hop.
+pub const PROBE_WAIT: Duration = Duration::from_secs(2);
+
+/// A NAT table that is this full is called full, percent.
+pub const NAT_FULL_PERCENT: u64 = 95;
+
+/// A disk or quota that is this full is called full, percent.
+pub const STORAGE_FULL_PERCENT: u64 = 95;
+
+/// A clock before this was never set, seconds since 1970: 2026-01-01, before this program was made.
+pub const CLOCK_EARLIEST: u64 = 1_767_225_600;
+
 // --- accounting ---
 
 /// Length of one usage record, seconds. Records begin at full hours of UTC.

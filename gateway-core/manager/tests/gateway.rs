@@ -296,6 +296,42 @@ fn what_happened_is_told_also_after_a_crash_and_to_who_follows() {
 }
 
 #[test]
+fn a_doctor_names_one_cause_and_one_advice() {
+    let gateway = with_web();
+    let told = |check: &str| {
+        let (code, report) = json(&gateway, "GET", "/v1/doctor");
+        assert_eq!((code, &report["well"]), (200, &false.into()), "{report}");
+        let checks = report["checks"].as_array().unwrap().clone();
+        let failed = checks
+            .iter()
+            .find(|one| one["outcome"] == "failed")
+            .unwrap();
+        assert_eq!(failed["name"], check, "{report}");
+        (
+            report["cause"].as_str().unwrap().to_owned(),
+            report["advice"].as_str().unwrap().to_owned(),
+        )
+    };
+    // given a machine without its ports, then that is the cause
+    let (cause, advice) = told("link");
+    assert!(cause.contains("no port eth1"), "{cause}");
+    assert!(advice.contains("[wan]"), "{advice}");
+    // when they are there and one has no cable, then that is
+    gateway.write("sys/class/net/eth0/carrier", "1\n");
+    gateway.write("sys/class/net/eth1/carrier", "0\n");
+    let (cause, _) = told("link");
+    assert!(
+        cause.contains("eth1 to the Internet has no cable"),
+        "{cause}"
+    );
+    // when both are up, then it is the lease without a next hop; the names that are not resolved follow
+    gateway.write("sys/class/net/eth1/carrier", "1\n");
+    let (cause, advice) = told("dns");
+    assert!(cause.contains("no next hop"), "{cause}");
+    assert!(advice.contains("wan.router"), "{advice}");
+}
+
+#[test]
 fn what_the_household_asked_survives() {
     let mut gateway = with_web();
     // when it is stopped, then the answer comes when it is Idle, and everything is given back

@@ -8,6 +8,7 @@
 //! | `GET /v1/services/{name}` | | [`Service`] |
 //! | `POST /v1/services/{name}/start` (`stop`, `restart`) | | [`Service`] |
 //! | `GET /v1/services/{name}/logs?follow=true` | | text, one line of output a line |
+//! | `GET /v1/doctor` | | [`Doctor`]: what is wrong, after asking resolvers and the next hop |
 //! | `GET /v1/events?after=N` | | `[`[`Event`]`]`: what happened since the boot, or after number N |
 //! | `GET /v1/events?follow=true` | | `text/event-stream`: each [`Event`] as `id` and `data`, and the ones to come |
 //! | `GET /v1/forwards` | | `[`[`PortForward`]`]` |
@@ -214,6 +215,40 @@ pub struct UsageRow {
     pub service: String,
     /// How much.
     pub used: crate::usage::Figures,
+}
+
+/// What is wrong with this gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doctor {
+    /// Whether nothing is.
+    pub well: bool,
+    /// The one thing that is wrong, from which other failures may follow.
+    pub cause: Option<String>,
+    /// What to do about it.
+    pub advice: Option<String>,
+    /// Each check, in order.
+    pub checks: Vec<Check>,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// `link`, `address`, `dns`, `wan`, `nat`, `services`, `storage` or `time`.
+    pub name: String,
+    /// How it came out.
+    pub outcome: Outcome,
+    /// What was found, one sentence.
+    pub text: String,
+}
+
+/// How a check came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// As it should be.
+    Good,
+    /// Not as it should be.
+    Failed,
 }
 
 /// Something that happened.

@@ -263,3 +263,34 @@ fn an_event_is_one_line_with_its_level_where_something_is_wrong() {
         "2025-11-25T10:00:00Z warning: service nginx: ended?[2J?\n"
     );
 }
+
+#[test]
+fn a_doctor_ends_with_the_cause_and_the_advice() {
+    let check = |name: &str, outcome, text: &str| hearth_model::api::Check {
+        name: name.into(),
+        outcome,
+        text: text.into(),
+    };
+    let mut report = Doctor {
+        well: false,
+        cause: Some("port eth1 to the Internet has no cable".into()),
+        advice: Some("check the cable in eth1".into()),
+        checks: vec![
+            check(
+                "link",
+                Outcome::Failed,
+                "port eth1 to the Internet has no cable",
+            ),
+            check("services", Outcome::Good, "3 run as asked"),
+        ],
+    };
+    assert_eq!(
+        doctor(&report),
+        "link      FAILED  port eth1 to the Internet has no cable\n\
+         services  good    3 run as asked\n\n\
+         Cause:   port eth1 to the Internet has no cable\n\
+         To do:   check the cable in eth1\n"
+    );
+    (report.well, report.cause, report.advice) = (true, None, None);
+    assert!(doctor(&report).ends_with("\n\nAll is well.\n"));
+}

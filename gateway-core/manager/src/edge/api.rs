@@ -2,6 +2,7 @@
 //! loop and its answer into JSON. No route reads a body, so none can be too large.
 
 use super::book::Follow;
+use super::doctor;
 use super::events::Events;
 use super::logs::Logs;
 use super::records;
@@ -37,6 +38,8 @@ pub struct Door {
     pub logs: Arc<Logs>,
     /// What happened, which is read without the loop.
     pub events: Arc<Events>,
+    /// Where to look for what is wrong.
+    pub places: doctor::Places,
     /// The folder of the usage records, which are read without the loop.
     pub records: PathBuf,
 }
@@ -49,6 +52,7 @@ pub fn routes(door: Door) -> Router {
         .route("/v1/services/{name}", get(service))
         .route("/v1/services/{name}/logs", get(logs))
         .route("/v1/services/{name}/{verb}", post(act))
+        .route("/v1/doctor", get(doctor::doctor))
         .route("/v1/events", get(stream::events))
         .route("/v1/forwards", get(forwards))
         .route(

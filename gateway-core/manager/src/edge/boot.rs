@@ -11,7 +11,7 @@ use super::paths::{Paths, could_not, now, read_text, reason};
 use super::start::Starter;
 use super::store::Store;
 use super::usage::{self, Usage};
-use super::{Core, End, cgroup, host, server, storage};
+use super::{Core, End, cgroup, doctor, host, server, storage};
 use crate::limits::{INIT_ANSWER_MS, REQUESTS_MAX, STATE_MAX};
 use crate::machine::forwards::Forwards;
 use crate::machine::register::{Register, Wanted};
@@ -142,6 +142,14 @@ async fn start(paths: Paths) -> Result<End, String> {
     // Only now: whoever asks before would get a table that is not there yet.
     let listener = server::listen(&core.starter.paths)?;
     let records = usage::folder(&core.starter.paths);
+    let starter = &core.starter;
+    let places = doctor::Places {
+        paths: starter.paths.clone(),
+        lan: starter.gateway.lan.interface.clone(),
+        wan: starter.gateway.wan.interface.clone(),
+        home: starter.gateway.lan.resolver,
+        data: starter.data.clone(),
+    };
     let (requests, queue) = mpsc::channel(REQUESTS_MAX);
     tokio::spawn(server::serve(
         listener,
@@ -149,6 +157,7 @@ async fn start(paths: Paths) -> Result<End, String> {
             requests,
             logs,
             events,
+            places,
             records,
         }),
     ));

@@ -5,6 +5,7 @@ pub mod api;
 pub mod book;
 pub mod cgroup;
 pub mod channel;
+pub mod doctor;
 pub mod durable;
 pub mod events;
 mod forwards;

@@ -165,6 +165,8 @@ fn attributes(file: &File) -> io::Result<FsXattr> {
 pub struct FileSystem {
     /// Its size, bytes.
     pub size: u64,
+    /// What ordinary users may still fill of it, bytes.
+    pub free: u64,
     /// Whether it is in memory (tmpfs).
     pub in_memory: bool,
 }
@@ -182,6 +184,7 @@ pub fn file_system(folder: &File) -> io::Result<FileSystem> {
     let block = facts.f_bsize as u64;
     Ok(FileSystem {
         size: block.saturating_mul(facts.f_blocks),
+        free: block.saturating_mul(facts.f_bavail),
         in_memory: facts.f_type as u32 == TMPFS,
     })
 }

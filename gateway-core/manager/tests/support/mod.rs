@@ -222,14 +222,14 @@ impl Drop for Gateway {
     }
 }
 
-/// In the child: a private mount namespace, and PID 1's socket on descriptor 3.
+/// In the child: a private mount namespace, a network without anybody, and PID 1's socket on descriptor 3.
 fn in_place(socket: i32) -> std::io::Result<()> {
     let check = |result: i32| match result {
         -1 => Err(std::io::Error::last_os_error()),
         _ => Ok(()),
     };
     // SAFETY: unshare(2) takes no pointer.
-    check(unsafe { libc::unshare(libc::CLONE_NEWNS) })?;
+    check(unsafe { libc::unshare(libc::CLONE_NEWNS | libc::CLONE_NEWNET) })?;
     let flags = libc::MS_REC | libc::MS_PRIVATE;
     let none = std::ptr::null();
     // SAFETY: the target is a NUL-terminated literal; source, type and data may be null.
