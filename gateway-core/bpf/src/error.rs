@@ -20,7 +20,7 @@ pub enum KernelError {
         /// The end of the verifier's log.
         log: String,
     },
-    /// The answer was no netlink message, or did not come whole.
+    /// The answer was no netlink message, or did not come whole, or has no end.
     Answer,
 }
 

@@ -4,6 +4,12 @@
 /// (netlink(7) advises 8 KiB).
 pub const ANSWER_MAX: usize = 16 * 1024;
 
+/// Messages that are read for one answer: a dump of the addresses or links of a home needs a few.
+pub const ANSWERS_MAX: u32 = 1024;
+
+/// How long the kernel's answer is waited for, ms: it is there when send(2) returns, unless it was lost.
+pub const PATIENCE_MS: u16 = 5_000;
+
 /// Bytes of the end of the verifier's log that an error keeps.
 pub const LOG_MAX: usize = 4 * 1024;
 

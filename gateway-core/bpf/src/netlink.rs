@@ -4,7 +4,7 @@
 //! that nobody here asked for.
 
 use crate::error::KernelError;
-use crate::limits::{ANSWER_MAX, DRAIN_MAX};
+use crate::limits::{ANSWER_MAX, ANSWERS_MAX, DRAIN_MAX, PATIENCE_MS};
 use crate::sys;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -24,6 +24,12 @@ pub const DUMP: u16 = 0x300;
 
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
+/// A part of the answer was lost.
+const NLMSG_OVERRUN: u16 = 4;
+/// Kinds below are netlink's own.
+const NLMSG_MIN_TYPE: u16 = 16;
+/// `MAX_ERRNO` of linux/err.h: no error has a larger number.
+const ERRNO_MAX: i32 = 4095;
 const HEADER: usize = 16;
 /// `RTMGRP_LINK`: links that come, change or go.
 const GROUP_LINK: u32 = 1;
@@ -132,6 +138,7 @@ pub fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
 pub struct Netlink {
     fd: OwnedFd,
     sequence: u32,
+    patience_ms: u16,
 }
 
 impl Netlink {
@@ -143,13 +150,15 @@ impl Netlink {
         Ok(Netlink {
             fd: sys::netlink_socket(0)?,
             sequence: 0,
+            patience_ms: PATIENCE_MS,
         })
     }
 
     /// Sends a request and waits for the kernel's word on it. `what` is an infinitive for errors.
     ///
     /// # Errors
-    /// [`KernelError::Refused`] with the kernel's errno; [`KernelError::Answer`].
+    /// [`KernelError::Refused`] with the kernel's errno; [`KernelError::Answer`]. After either, the next
+    /// request is answered for itself: what still comes to this one is passed over.
     pub fn request(&mut self, what: &'static str, message: Message) -> Result<(), KernelError> {
         self.query(what, message).map(|_| ())
     }
@@ -180,11 +189,14 @@ impl Netlink {
         sys::send(self.fd.as_fd(), &message.finish(self.sequence)).map_err(refused)?;
         let mut buffer = vec![0; ANSWER_MAX];
         let mut said = Vec::new();
-        loop {
-            let length = match sys::receive(self.fd.as_fd(), &mut buffer) {
+        for _ in 0..ANSWERS_MAX {
+            let length = match sys::receive_within(self.fd.as_fd(), &mut buffer, self.patience_ms) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 other => other.map_err(refused)?,
             };
+            if length == 0 {
+                break;
+            }
             let answer = buffer.get(..length).unwrap_or_default();
             match acknowledgement(answer, self.sequence, &mut said)? {
                 Some(0) => return Ok(said),
@@ -192,6 +204,7 @@ impl Netlink {
                 None => {}
             }
         }
+        Err(KernelError::Answer)
     }
 }
 
@@ -245,11 +258,17 @@ fn acknowledgement(
         let [kind_low, kind_high, ..] = word(message, 4)?.to_ne_bytes();
         let kind = u16::from_ne_bytes([kind_low, kind_high]);
         if word(message, 8)? == sequence {
-            if kind == NLMSG_ERROR || kind == NLMSG_DONE {
-                let errno = word(message, HEADER)?.cast_signed();
-                return Ok(Some(errno.checked_neg().unwrap_or(libc::EPROTO)));
+            match kind {
+                NLMSG_ERROR | NLMSG_DONE => {
+                    let errno = word(message, HEADER)?.cast_signed().checked_neg();
+                    let errno = errno.filter(|errno| (0..=ERRNO_MAX).contains(errno));
+                    return errno.map(Some).ok_or(KernelError::Answer);
+                }
+                NLMSG_OVERRUN => return Err(KernelError::Answer),
+                // NLMSG_NOOP, and what may come to be.
+                ..NLMSG_MIN_TYPE => {}
+                NLMSG_MIN_TYPE.. => said.push(message.get(HEADER..).unwrap_or_default().to_vec()),
             }
-            said.push(message.get(HEADER..).unwrap_or_default().to_vec());
         }
         bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
@@ -260,6 +279,10 @@ pub(crate) fn word(bytes: &[u8], at: usize) -> Result<u32, KernelError> {
     let four: Option<[u8; 4]> = bytes.get(at..at + 4).and_then(|b| b.try_into().ok());
     four.map(u32::from_ne_bytes).ok_or(KernelError::Answer)
 }
+
+#[cfg(test)]
+#[path = "netlink_faults.rs"]
+mod faults;
 
 #[cfg(test)]
 mod tests {

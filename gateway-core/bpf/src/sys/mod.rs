@@ -41,11 +41,23 @@ pub fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     usize::try_from(n).map_err(|_| io::Error::last_os_error())
 }
 
-/// recv(2)
-pub fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
-    // SAFETY: the kernel writes at most buffer.len() bytes to a live, exclusive slice.
-    let n = unsafe { libc::recv(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) };
-    usize::try_from(n).map_err(|_| io::Error::last_os_error())
+/// recv(2), after poll(2); ETIMEDOUT where nothing comes in `patience_ms`.
+pub fn receive_within(
+    fd: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    patience_ms: u16,
+) -> io::Result<usize> {
+    let mut polled = libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: polled is one live pollfd.
+    match unsafe { libc::poll(&raw mut polled, 1, patience_ms.into()) } {
+        0 => Err(io::Error::from_raw_os_error(libc::ETIMEDOUT)),
+        n if n < 0 => Err(io::Error::last_os_error()),
+        _ => receive_now(fd, buffer),
+    }
 }
 
 /// recv(2) that does not wait.
