@@ -195,17 +195,24 @@ pub fn set_hardware_address(
 pub fn addresses(netlink: &mut Netlink, index: u32) -> Result<Vec<(Ipv4Addr, u8)>, KernelError> {
     let message = Message::new(RTM_GETADDR, DUMP, &ifaddrmsg(0, 0));
     let all = netlink.dump("list addresses", message)?;
-    let mine = all.iter().filter_map(|answer| {
-        let [_, prefix, _, _, link @ ..] = *answer.first_chunk::<8>()?;
-        if u32::from_ne_bytes(link) != index {
-            return None;
-        }
-        let mut parts = attributes(answer.get(8..)?);
-        let (_, value) = parts.find(|(kind, _)| *kind == IFA_LOCAL)?;
-        let address = <[u8; 4]>::try_from(value).ok()?;
-        Some((Ipv4Addr::from(address), prefix))
-    });
-    Ok(mine.collect())
+    Ok(all
+        .iter()
+        .filter_map(|one| address_of(one, index))
+        .collect())
+}
+
+/// The address, with its prefix length, that an answer tells of this link: IPv4's, and possible.
+fn address_of(answer: &[u8], index: u32) -> Option<(Ipv4Addr, u8)> {
+    let [family, prefix @ 0..=32, _, _, link @ ..] = *answer.first_chunk::<8>()? else {
+        return None;
+    };
+    if family != AF_INET || u32::from_ne_bytes(link) != index {
+        return None;
+    }
+    let mut parts = attributes(answer.get(8..)?);
+    let (_, value) = parts.find(|(kind, _)| *kind == IFA_LOCAL)?;
+    let address = <[u8; 4]>::try_from(value).ok()?;
+    Some((Ipv4Addr::from(address), prefix))
 }
 
 /// Gives a link this address and takes every other one from it; one that it has stays untouched.
@@ -261,6 +268,15 @@ pub struct Route {
 
 /// Sets a route; an equal one is replaced.
 pub fn set_route(netlink: &mut Netlink, route: &Route) -> Result<(), KernelError> {
+    request_route(netlink, REPLACE, route)
+}
+
+/// Sets a route where there is none to these addresses; `EEXIST` where there is.
+pub fn add_route(netlink: &mut Netlink, route: &Route) -> Result<(), KernelError> {
+    request_route(netlink, EXCLUSIVE, route)
+}
+
+fn request_route(netlink: &mut Netlink, flag: u16, route: &Route) -> Result<(), KernelError> {
     let (scope, flags) = match route.via {
         Some(_) => (RT_SCOPE_UNIVERSE, RTNH_F_ONLINK),
         None => (RT_SCOPE_LINK, 0),
@@ -278,7 +294,7 @@ pub fn set_route(netlink: &mut Netlink, route: &Route) -> Result<(), KernelError
         RTN_UNICAST,
     ];
     header.extend_from_slice(&flags.to_ne_bytes());
-    let mut message = Message::new(RTM_NEWROUTE, CREATE | REPLACE, &header);
+    let mut message = Message::new(RTM_NEWROUTE, CREATE | flag, &header);
     if bits > 0 {
         message = message.with(RTA_DST, &to.octets());
     }
@@ -289,4 +305,45 @@ pub fn set_route(netlink: &mut Netlink, route: &Route) -> Result<(), KernelError
         "set a route",
         message.with(RTA_OIF, &route.index.to_ne_bytes()),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn answer(family: u8, prefix: u8, index: u32, address: &[u8]) -> Vec<u8> {
+        let mut bytes = ifaddrmsg(prefix, index).to_vec();
+        bytes[0] = family;
+        let length = u16::try_from(4 + address.len()).unwrap();
+        bytes.extend(length.to_ne_bytes());
+        bytes.extend(IFA_LOCAL.to_ne_bytes());
+        bytes.extend(address);
+        bytes
+    }
+
+    #[test]
+    fn only_what_can_be_an_address_of_the_link_is_one() {
+        let home = Ipv4Addr::new(192, 168, 1, 1);
+        let good = answer(AF_INET, 24, 7, &home.octets());
+        assert_eq!(address_of(&good, 7), Some((home, 24)));
+        // of another link, another family, with an impossible prefix, with a value of another length
+        assert_eq!(address_of(&good, 8), None);
+        assert_eq!(address_of(&answer(10, 24, 7, &home.octets()), 7), None);
+        assert_eq!(address_of(&answer(AF_INET, 33, 7, &home.octets()), 7), None);
+        assert_eq!(address_of(&answer(AF_INET, 24, 7, &[0; 16]), 7), None);
+        // and of a torn one nothing
+        for length in 0..good.len() {
+            assert_eq!(address_of(&good[..length], 7), None, "{length}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_answer_is_read_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            if let Some((_, prefix)) = address_of(&bytes, 7) {
+                prop_assert!(prefix <= 32);
+            }
+        }
+    }
 }

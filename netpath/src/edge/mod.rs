@@ -4,6 +4,7 @@
 mod complaint;
 mod control;
 mod fast;
+mod flaps;
 mod frame;
 mod limits;
 mod links;
@@ -211,6 +212,7 @@ impl Gateway {
                     self.lan = Some(port);
                     let bridge = sys::interface_index(limits::BRIDGE).ok();
                     self.change_ways(now, |ways| ways.lan = bridge);
+                    self.services.rejoin(&mut self.netlink);
                     let lan = &self.config.lan;
                     log::info!("lan: {}/{} is up", lan.address, lan.prefix);
                 }
@@ -236,20 +238,30 @@ impl Gateway {
                     .tell(now, format_args!("wan: {e}; trying again")),
             }
         }
+        self.learn_mtus(now);
     }
 
-    /// A port may have gone, or its cable; one that is back is found by [`Gateway::set_up_ports`].
+    /// A port may have gone, or its cable, or the bridge; one that is back is found by
+    /// [`Gateway::set_up_ports`].
     fn on_links(&mut self, now: Tick) {
+        self.learn_mtus(now);
         let is_there = |name: &str, index| sys::interface_index(name).ok() == Some(index);
         let (lan, wan) = (&self.config.lan.interface, &self.config.wan.interface);
         if self.lan.is_some_and(|index| !is_there(lan, index)) {
             log::warn!("lan: {lan} has gone");
             self.lan = None;
+        } else if self.lan.is_some() && !ports::is_in_bridge(lan) {
+            log::warn!("lan: {lan} was taken from {}", limits::BRIDGE);
+            self.lan = None;
         }
         let Some(side) = &mut self.wan else { return };
         let before = side.status;
         if is_there(wan, side.index) {
-            side.cable(&mut self.netlink, ports::has_carrier(wan), now);
+            let cable = ports::has_carrier(wan);
+            side.cable(&mut self.netlink, cable, now);
+            if cable {
+                flaps::restore_route(&mut self.netlink, side.index, side.status.lease);
+            }
         } else {
             log::warn!("wan: {wan} has gone");
             self.wan = None;
@@ -294,7 +306,7 @@ impl Gateway {
             let length = match sys::read(tun.as_fd(), &mut self.packet) {
                 Ok(length) => length,
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(e) => return Err(e),
+                Err(e) => return Err(flaps::lost(zone, &e)),
             };
             let Some(packet) = self.packet.get_mut(..length) else {
                 return Ok(());

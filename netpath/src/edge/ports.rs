@@ -208,6 +208,13 @@ pub fn set_up_wan(
     Ok(index)
 }
 
+/// Whether a port belongs to the home's bridge.
+#[must_use]
+pub fn is_in_bridge(name: &str) -> bool {
+    let master = fs::read_link(format!("/sys/class/net/{name}/master"));
+    master.is_ok_and(|path| path.ends_with(BRIDGE))
+}
+
 /// Whether an Ethernet port has a cable with somebody at its other end.
 #[must_use]
 pub fn has_carrier(name: &str) -> bool {
@@ -216,8 +223,8 @@ pub fn has_carrier(name: &str) -> bool {
 
 /// An interface's MTU, bytes.
 #[must_use]
-pub fn mtu(name: &str) -> u16 {
-    attribute(name, "mtu")
+pub fn mtu(name: impl AsRef<str>) -> u16 {
+    attribute(name.as_ref(), "mtu")
         .ok()
         .and_then(|text| text.parse().ok())
         .unwrap_or(MTU_ETHERNET)

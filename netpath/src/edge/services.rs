@@ -39,6 +39,8 @@ pub struct Services {
 struct Attached {
     link: Link,
     guard: Guard,
+    /// Hardware address of the service's end.
+    hardware: [u8; 6],
 }
 
 /// A failed step, on its way to a [`NetRefusal`].
@@ -98,9 +100,9 @@ impl Services {
             self.remove(netlink, id);
         }
         match self.make(netlink, tuns, config, id, link) {
-            Ok(guard) => {
+            Ok(attached) => {
                 if let Some(row) = self.links.get_mut(id.index()) {
-                    *row = Some(Attached { link, guard });
+                    *row = Some(attached);
                 }
                 Ok(())
             }
@@ -127,6 +129,26 @@ impl Services {
                 Some((sys::interface_index(&outside(id)).ok()?, address))
             }
             Link::Bridged { .. } => None,
+        }
+    }
+
+    /// Puts the links of bridged services back into a bridge that was made anew.
+    pub fn rejoin(&self, netlink: &mut Netlink) {
+        for (row, number) in self.links.iter().zip(0u16..) {
+            let (Some(row), Ok(id)) = (row, ServiceId::new(number)) else {
+                continue;
+            };
+            let name = outside(id);
+            if matches!(row.link, Link::Routed { .. }) || ports::is_in_bridge(&name) {
+                continue;
+            }
+            let joined = sys::interface_index(&name)
+                .map_err(at(LinkStep::Veth))
+                .and_then(|index| join(netlink, index, row.hardware));
+            match joined {
+                Ok(()) => log::info!("service {id}: its link is back in {BRIDGE}"),
+                Err(e) => log::warn!("service {id}: its link did not join {BRIDGE}: {e}"),
+            }
         }
     }
 
@@ -161,7 +183,7 @@ impl Services {
         config: &GatewayConfig,
         id: ServiceId,
         link: Link,
-    ) -> Result<Guard, NetRefusal> {
+    ) -> Result<Attached, NetRefusal> {
         let namespace = self.namespace(id).map_err(at(LinkStep::Namespace))?;
         let name = outside(id);
         if sys::interface_index(&name).is_err() {
@@ -203,9 +225,7 @@ impl Services {
             Link::Bridged {
                 address, prefix, ..
             } => {
-                let bridge = sys::interface_index(BRIDGE).map_err(at(LinkStep::Bridge))?;
-                links::join_bridge(netlink, index, bridge).map_err(at(LinkStep::Bridge))?;
-                links::isolate(netlink, index, theirs).map_err(at(LinkStep::Bridge))?;
+                join(netlink, index, theirs)?;
                 links::up(netlink, index).map_err(at(LinkStep::Address))?;
                 let router = config.lan.address;
                 self.inside(&namespace, |netlink| {
@@ -213,7 +233,11 @@ impl Services {
                 })?;
             }
         }
-        Ok(guard)
+        Ok(Attached {
+            link,
+            guard,
+            hardware: theirs,
+        })
     }
 
     /// The service's namespace, if it is there: a file that is no mount is none.
@@ -264,6 +288,13 @@ impl Services {
 /// Name of the gateway's end of a service's link.
 fn outside(id: ServiceId) -> String {
     format!("sv{id}")
+}
+
+/// Makes the gateway's end of a link a port of the bridge, where only the service's end is.
+fn join(netlink: &mut Netlink, index: u32, hardware: [u8; 6]) -> Result<(), NetRefusal> {
+    let bridge = sys::interface_index(BRIDGE).map_err(at(LinkStep::Bridge))?;
+    links::join_bridge(netlink, index, bridge).map_err(at(LinkStep::Bridge))?;
+    links::isolate(netlink, index, hardware).map_err(at(LinkStep::Bridge))
 }
 
 /// What every service finds in its namespace: loopback, and ports below 1024 that it may listen on.

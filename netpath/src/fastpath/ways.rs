@@ -56,6 +56,15 @@ impl Ways {
         }
     }
 
+    /// What a side's link carries at most, bytes.
+    pub fn set_mtu(&mut self, zone: Zone, mtu: u16) {
+        match zone {
+            Zone::Lan => self.mtus.lan = mtu,
+            Zone::Wan => self.mtus.wan = mtu,
+            Zone::Service => self.mtus.services = mtu,
+        }
+    }
+
     /// The link of a service: its interface and the service's address.
     pub fn set_service(&mut self, id: ServiceId, link: Option<(u32, Ipv4Addr)>) {
         if let Some(place) = self.services.get_mut(id.index()) {

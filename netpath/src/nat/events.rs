@@ -32,6 +32,7 @@ impl<C: Carrier> Nat<C> {
                     });
                 }
             }
+            NatEvent::Mtu { zone, mtu } => self.places.set_mtu(zone, mtu),
             NatEvent::Attach {
                 id,
                 address,

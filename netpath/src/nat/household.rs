@@ -122,6 +122,7 @@ impl<C: Carrier> Nat<C> {
                 }
             }
             NatEvent::WanAddress(_)
+            | NatEvent::Mtu { .. }
             | NatEvent::Attach { .. }
             | NatEvent::AttachBridged { .. }
             | NatEvent::Detach { .. }

@@ -91,6 +91,13 @@ pub enum NatEvent {
     /// The WAN's address came, changed or went. Flows live on while it is away, and end where
     /// another one comes.
     WanAddress(Option<WanLease>),
+    /// What a side's link carries at most.
+    Mtu {
+        /// Which side.
+        zone: Zone,
+        /// Bytes.
+        mtu: u16,
+    },
     /// A routed service's link is up, or its policy changed.
     Attach {
         /// Which service.

@@ -87,6 +87,15 @@ impl Places {
         }
     }
 
+    /// Takes the MTU of a side, bytes.
+    pub fn set_mtu(&mut self, zone: Zone, mtu: u16) {
+        match zone {
+            Zone::Lan => self.config.lan_mtu = mtu,
+            Zone::Wan => self.config.wan_mtu = mtu,
+            Zone::Service => self.config.services_mtu = mtu,
+        }
+    }
+
     /// Whether a host of the home can have this address.
     #[must_use]
     pub fn is_lan_host(&self, address: Ipv4Addr) -> bool {

@@ -1,11 +1,12 @@
 //! Processes, ports and cables that go and come back.
 
-use super::support::lab::{Lab, PATIENCE, Side, Wan};
+use super::support::lab::{Lab, PATIENCE, Path, Side, Wan};
 use super::support::manager::{Manager, routed, tcp};
 use super::support::peers::{Conversation, ECHO_SERVER, ping, serve_files};
 use super::support::sniffer::{Note, Sniffer};
 use hearth_model::protocol::{NetworkPolicy, Zone};
 use std::fs;
+use std::time::Duration;
 
 #[test]
 fn killed_and_started_again_it_goes_on_and_nothing_new_left_in_between() {
@@ -73,13 +74,14 @@ fn killed_and_started_again_it_goes_on_and_nothing_new_left_in_between() {
         );
     }
     // and it has taken over both
-    let log = lab.log();
-    let taken = log.lines().filter_map(|line| {
+    let taken = |line: &str| {
         let (_, tail) = line.split_once("fast path: ")?;
         let (number, _) = tail.split_once(" flows of an earlier run go on")?;
         number.parse::<u32>().ok()
+    };
+    lab.until("both flows again", || {
+        lab.log().lines().filter_map(taken).sum::<u32>() == 2
     });
-    assert_eq!(taken.sum::<u32>(), 2, "{log}");
     assert_eq!(lab.wan_address(), address);
     assert_eq!(lab.searches(), searches, "it asked for its own address");
     drop((inside, outside));
@@ -126,10 +128,153 @@ fn ports_and_cables_may_come_and_go() {
     // when the port to the Internet goes, then the manager hears that too
     lab.ip_batch(Side::Gateway, "link delete eth1");
     manager.until_wan(false);
+}
 
-    // when a device of its own is removed, then the program ends instead of spinning
-    lab.ip_batch(Side::Gateway, "link delete hp-lan");
-    lab.until("end", || lab.has_ended());
+/// A host behind the Internet's router.
+const FAR: &str = "198.51.100.7";
+
+/// A conversation with an echo server behind the Internet's router, which has begun.
+fn talk(lab: &mut Lab) -> Conversation {
+    lab.plug_far();
+    let echo = lab.spawn(Side::Far, &["python3", "-c", ECHO_SERVER, "7"]);
+    lab.keep(echo);
+    lab.until_listens(Side::Far, "tcp", 7);
+    let mut talk = Conversation::open(lab, Side::Lan, FAR, "7");
+    goes_on(lab, &mut talk, "begin");
+    talk
+}
+
+/// A line is answered, and so is an echo of a new flow.
+#[track_caller]
+fn goes_on(lab: &Lab, talk: &mut Conversation, line: &str) {
+    lab.until_pings(Side::Lan, FAR);
+    talk.say(line);
+    assert_eq!(talk.hear(PATIENCE), Some(line.to_owned()), "{}", lab.log());
+}
+
+/// No line of the log so far is an error's, and none tells of a panic.
+#[track_caller]
+fn no_error(lab: &Lab) {
+    let log = lab.log();
+    assert!(!log.contains("<3>") && !log.contains("panic"), "{log}");
+}
+
+#[test]
+fn flows_live_through_links_that_go_down_and_up() {
+    for path in [Path::Fast, Path::Slow] {
+        // given a conversation
+        let mut lab = Lab::by(path);
+        let mut talk = talk(&mut lab);
+        // when one link after another goes down for a moment, at this end or the other, then it goes on
+        for (side, link) in [
+            (Side::Lan, "l0"),
+            (Side::Wan, "w0"),
+            (Side::Gateway, "eth0"),
+            (Side::Gateway, "eth1"),
+            (Side::Gateway, "br-lan"),
+        ] {
+            for moment in [Duration::ZERO, Duration::from_millis(300)] {
+                lab.ip_batch(side, &format!("link set {link} down"));
+                std::thread::sleep(moment);
+                lab.ip_batch(side, &format!("link set {link} up"));
+                // Hosts lose their own route, too.
+                if let Side::Lan = side {
+                    lab.ip_batch(side, "route replace default via 192.168.1.1");
+                }
+                goes_on(&lab, &mut talk, link);
+            }
+        }
+        no_error(&lab);
+    }
+}
+
+#[test]
+fn flows_live_through_ports_that_are_taken_out_and_put_in() {
+    for path in [Path::Fast, Path::Slow] {
+        // given a conversation
+        let mut lab = Lab::by(path);
+        let mut talk = talk(&mut lab);
+        // when the home's port is removed and another one put in, then it goes on
+        lab.ip_batch(Side::Gateway, "link delete eth0");
+        lab.until("loss", || {
+            lab.log().contains("<4>hearth-netpath: lan: eth0 has gone")
+        });
+        lab.plug_lan();
+        goes_on(&lab, &mut talk, "home");
+        // when the same happens to the Internet's, so fast that nobody sees it missing
+        lab.ip_batch(Side::Gateway, "link delete eth1");
+        lab.plug_wan();
+        goes_on(&lab, &mut talk, "Internet");
+        lab.until("loss", || {
+            lab.log().contains("<4>hearth-netpath: wan: eth1 has gone")
+        });
+        // when the home's port is taken from the bridge, or the bridge is removed, then both come back
+        lab.ip_batch(Side::Gateway, "link set eth0 nomaster");
+        goes_on(&lab, &mut talk, "port");
+        lab.ip_batch(Side::Gateway, "link delete br-lan");
+        goes_on(&lab, &mut talk, "bridge");
+        no_error(&lab);
+    }
+}
+
+#[test]
+fn a_device_of_its_own_that_is_removed_comes_back_with_the_next_run() {
+    for device in ["hp-lan", "hp-wan", "hp-svc"] {
+        // given a conversation
+        let mut lab = Lab::by(Path::Fast);
+        let mut talk = talk(&mut lab);
+        talk.say("one more for the fast path");
+        assert!(talk.hear(PATIENCE).is_some());
+        lab.until("flow in the fast path", || lab.fast_path()[0] >= 1);
+        // when the device is removed, then the program ends instead of spinning, and says why
+        lab.ip_batch(Side::Gateway, &format!("link delete {device}"));
+        lab.until("end", || lab.has_ended());
+        let log = lab.log();
+        let why = format!(
+            "<3>hearth-netpath: {device}: removed by somebody; ending, the next run makes it anew"
+        );
+        assert!(log.contains(&why), "{log}");
+        // when it is started again, as PID 1 does, then all goes on
+        lab.start();
+        goes_on(&lab, &mut talk, "after");
+    }
+}
+
+#[test]
+fn what_links_carry_at_most_is_learned_when_they_come_and_when_it_changes() {
+    for path in [Path::Fast, Path::Slow] {
+        // given a gateway without ports
+        let mut lab = Lab::bare(Wan::Static);
+        if let Path::Slow = path {
+            lab.run(Side::Gateway, &["umount", "/sys/fs/bpf"]);
+        }
+        lab.start();
+        for missing in ["lan: eth0", "wan: eth1"] {
+            let warning =
+                format!("<4>hearth-netpath: {missing}: No such device (os error 19); trying again");
+            lab.until("warning", || lab.log().contains(&warning));
+        }
+        // when they come, the Internet's with less than usual, and then with even less
+        lab.plug_lan();
+        lab.plug_wan();
+        for mtu in [1400, 1300] {
+            for (side, link) in [(Side::Gateway, "eth1"), (Side::Wan, "w0")] {
+                lab.ip_batch(side, &format!("link set {link} mtu {mtu}"));
+            }
+            // then a host that sends too much in one piece is told how much fits
+            let told = format!("From 192.168.1.1 icmp_seq=1 Frag needed and DF set (mtu = {mtu})");
+            lab.until(&told, || {
+                lab.ip_batch(Side::Lan, "route flush cache");
+                let large = ["-M", "do", "-s", "1450", "203.0.113.1"];
+                ping(&lab, Side::Lan, &large).contains(&told)
+            });
+            // and what fits gets through
+            let fits = (mtu - 28).to_string();
+            let said = ping(&lab, Side::Lan, &["-M", "do", "-s", &fits, "203.0.113.1"]);
+            assert!(said.contains(" 0% packet loss"), "{said}");
+        }
+        no_error(&lab);
+    }
 }
 
 #[test]

@@ -136,7 +136,10 @@ fn what_can_not_be_done_is_refused_by_name_and_changes_nothing() {
     assert_eq!(answer, malformed);
 
     // when the kernel can not make a link, then the step and its errno are named, and nothing stays
-    lab.ip_batch(Side::Gateway, "link delete br-lan");
+    lab.ip_batch(
+        Side::Gateway,
+        "link set br-lan down\nlink set br-lan name br-other",
+    );
     let bridged = ToNetpath::Attach {
         id: service(2),
         link: Link::Bridged {
@@ -193,4 +196,15 @@ fn a_bridged_service_is_a_host_of_the_home() {
         5,
     );
     assert_eq!(out, page("resolver"));
+    // when the bridge is removed, then they are in the new one
+    lab.ip_batch(Side::Gateway, "link delete br-lan");
+    lab.until("services in the bridge", || {
+        let back = |n| format!("service {n}: its link is back in br-lan\n");
+        (0..4).all(|number| lab.log().contains(&back(number)))
+    });
+    assert_eq!(hardware(&lab), before);
+    assert_eq!(
+        fetch_from(&lab, Side::Lan, "http://192.168.1.2/", 5),
+        page("resolver")
+    );
 }
