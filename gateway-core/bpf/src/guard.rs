@@ -10,7 +10,7 @@ use crate::map::Map;
 use crate::object::MapSpec;
 use crate::program::{
     ADD, DROP, EXIT, HALF, Instruction, JUMP_AT_LEAST, JUMP_EQUAL, LOAD, LOAD_ADDRESS,
-    LOAD_CONTEXT, LOAD_DOUBLE, MOVE_CONSTANT, Program, STORE_DOUBLE, instruction, jump,
+    LOAD_CONTEXT, LOAD_DOUBLE, MOVE_CONSTANT, Program, STORE_DOUBLE, instruction, jump, leave_as,
     move_register,
 };
 pub use hearth_model::drops::Stray;
@@ -208,6 +208,16 @@ impl Guard {
         Ok(Guard { program, counts })
     }
 
+    /// The program for a port's way out: only packets that show no other address than this leave. What it
+    /// drops is counted here, whatever the address is meanwhile.
+    ///
+    /// # Errors
+    /// As [`Guard::of_link`].
+    pub fn exit_as(&self, address: Ipv4Addr) -> Result<Program, KernelError> {
+        let refuse = Checks::new(&self.counts).drop(Stray::InsideAddress);
+        Program::load(&leave_as(address, &refuse))
+    }
+
     /// What was dropped so far, by reason.
     ///
     /// # Errors
@@ -336,5 +346,13 @@ mod tests {
         assert_eq!(test_run(&guard, &arp(|_| ())), GO_ON);
         assert_eq!(test_run(&guard, &ipv4(MAC, 0x86dd, OWN)), DROP);
         assert_eq!(guard.dropped().unwrap()[2], (Stray::Protocol, 1));
+        // and its way out counts what would show another address, also after that has changed
+        for (own, dropped) in [(OWN, 0), (Ipv4Addr::new(192, 168, 1, 3), 1)] {
+            let exit = guard.exit_as(own).unwrap();
+            let run = exit.test_run(&ipv4(MAC, 0x800, OWN), &mut [], 1).unwrap();
+            assert_eq!(run.value.cast_signed() == DROP, dropped == 1);
+            let counted = guard.dropped().unwrap()[Stray::InsideAddress as usize];
+            assert_eq!(counted, (Stray::InsideAddress, dropped));
+        }
     }
 }

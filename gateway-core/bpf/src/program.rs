@@ -107,13 +107,13 @@ pub fn let_pass() -> [Instruction; 2] {
 
 /// The program that drops an IPv4 packet on its way out of an Ethernet port unless its source is
 /// `address` (or 0.0.0.0, a DHCP client's), and an ICMP error unless what it quotes was sent to
-/// `address`: one that the kernel makes about a translated packet quotes an inside address.
-#[must_use]
-pub fn leave_as(address: Ipv4Addr) -> [Instruction; 23] {
+/// `address`: one that the kernel makes about a translated packet quotes an inside address. `refuse` ends
+/// the program.
+pub(crate) fn leave_as(address: Ipv4Addr, refuse: &[Instruction]) -> Vec<Instruction> {
     let address = u32::from(address).cast_signed();
     let after = |size, at| instruction(LOAD_AFTER | size, 7 << 4, at);
     // Offsets in an Ethernet frame: IPv4 begins at 14 (RFC 791, RFC 792).
-    [
+    let checks = [
         move_register(6, 1),
         // source
         instruction(LOAD, 0, 14 + 12),
@@ -140,9 +140,8 @@ pub fn leave_as(address: Ipv4Addr) -> [Instruction; 23] {
         jump(JUMP_NOT_EQUAL, address, 2),
         instruction(MOVE_CONSTANT, 0, PASS),
         instruction(EXIT, 0, 0),
-        instruction(MOVE_CONSTANT, 0, DROP),
-        instruction(EXIT, 0, 0),
-    ]
+    ];
+    [&checks, refuse].concat()
 }
 
 /// What a program is for, `enum bpf_prog_type` and, where the kernel wants it, `enum bpf_attach_type`.
@@ -365,6 +364,7 @@ mod tests {
         // given frames with a source, a first byte of ICMP, and the destination of what it quotes
         let own = Ipv4Addr::new(203, 0, 113, 50);
         let inside = Ipv4Addr::new(192, 168, 1, 50);
+        let drop = [instruction(MOVE_CONSTANT, 0, DROP), instruction(EXIT, 0, 0)];
         let frame = |source: Ipv4Addr, protocol, offset, kind, quoted: Ipv4Addr| {
             // five words of header and one of options, so that its length counts
             let mut bytes = vec![0; 14 + 24 + 8 + 28];
@@ -394,13 +394,17 @@ mod tests {
             ("later fragment", frame(own, 1, 9, 3, inside), PASS),
         ] {
             // when the program sees it, then it passes or not
-            assert_eq!(run(&leave_as(own), &bytes), verdict, "{name}");
+            assert_eq!(run(&leave_as(own, &drop), &bytes), verdict, "{name}");
         }
         let nobody = Ipv4Addr::UNSPECIFIED;
         let old = frame(own, 6, 0, 0, own);
-        assert_eq!(run(&leave_as(nobody), &old), DROP, "no address any more");
+        assert_eq!(
+            run(&leave_as(nobody, &drop), &old),
+            DROP,
+            "no address any more"
+        );
         // and the kernel takes it (needs root)
-        Program::load(&leave_as(own)).unwrap();
+        Program::load(&leave_as(own, &drop)).unwrap();
     }
 
     /// What a program without calls returns for a frame, register by register.

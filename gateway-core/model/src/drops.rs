@@ -213,6 +213,11 @@ reasons! {
         Source => "guard_source_frames",
             "packets with another address than the service's own",
             "ask the service's vendor why it tries";
+        /// On its way to the Internet, it would show an inside address: of a program of the gateway's own
+        /// that speaks by the wrong one, or in what the kernel quotes in an ICMP error.
+        InsideAddress => "guard_inside_address_frames",
+            "packets that would have shown an inside address to the Internet",
+            "nothing to do; the gateway itself tells about a host that is switched off, mostly";
         /// ARP that names another host than the sender.
         Arp => "guard_arp_frames",
             "ARP messages in another host's name",

@@ -31,6 +31,7 @@ use services::Services;
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 use wan::WanSide;
 
 const ZONES: [Zone; 3] = [Zone::Lan, Zone::Wan, Zone::Service];
@@ -225,7 +226,8 @@ impl Gateway {
         if self.wan.is_none() {
             let started =
                 ports::set_up_wan(&mut self.netlink, &self.tuns, &self.config).and_then(|index| {
-                    WanSide::start(&mut self.netlink, &self.config, index, self.instance, now)
+                    let port = (index, Rc::clone(self.tuns.guard()));
+                    WanSide::start(&mut self.netlink, &self.config, port, self.instance, now)
                 });
             match started {
                 Ok(side) => {
@@ -365,7 +367,7 @@ impl Gateway {
 
     /// Logs what guards have dropped, by link or port, and why.
     fn tell_strays(&self) {
-        let ports = ("ports".to_owned(), self.tuns.guard());
+        let ports = ("ports".to_owned(), self.tuns.guard().as_ref());
         for (name, guard) in self.services.guards().chain([ports]) {
             match guard.dropped() {
                 Ok(counts) => {

@@ -19,6 +19,7 @@ use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 
 /// Why a device could not be set up.
 #[derive(Debug)]
@@ -52,8 +53,8 @@ pub struct Tuns {
     pub indices: [u32; 3],
     /// What catches the packets of each side, and at the home's port what need not go through the bridge.
     pub programs: [program::Program; 4],
-    /// On the ports: for what is not IPv4.
-    rest: Guard,
+    /// On the ports: for what is not IPv4, and for what leaves to the Internet.
+    rest: Rc<Guard>,
 }
 
 /// The place of a side in the arrays of [`Tuns`].
@@ -100,7 +101,7 @@ impl Tuns {
             fds: [lan, wan, service],
             indices: [a, b, c],
             programs: [catcher(a)?, catcher(b)?, catcher(c)?, in_bridge()?],
-            rest: Guard::of_port().map_err(on("guard of the ports"))?,
+            rest: Rc::new(Guard::of_port().map_err(on("guard of the ports"))?),
         })
     }
 
@@ -143,7 +144,7 @@ impl Tuns {
     }
 
     /// The guard of both ports.
-    pub fn guard(&self) -> &Guard {
+    pub fn guard(&self) -> &Rc<Guard> {
         &self.rest
     }
 }
@@ -187,9 +188,13 @@ pub fn set_up_lan(
 }
 
 /// Lets only packets leave for the Internet that show no other address than this.
-pub fn guard(netlink: &mut Netlink, index: u32, address: Ipv4Addr) -> Result<(), KernelError> {
-    let program = program::Program::load(&program::leave_as(address))?;
-    tc::attach_egress(netlink, index, &program)
+pub fn guard(
+    netlink: &mut Netlink,
+    guard: &Guard,
+    index: u32,
+    address: Ipv4Addr,
+) -> Result<(), KernelError> {
+    tc::attach_egress(netlink, index, &guard.exit_as(address)?)
 }
 
 /// Brings the Internet's Ethernet port up and returns its number.
@@ -203,7 +208,7 @@ pub fn set_up_wan(
     tuns.catch_port(netlink, index, Zone::Wan)
         .map_err(on(name))?;
     without_ipv6(name);
-    guard(netlink, index, Ipv4Addr::UNSPECIFIED).map_err(on(name))?;
+    guard(netlink, &tuns.rest, index, Ipv4Addr::UNSPECIFIED).map_err(on(name))?;
     links::up(netlink, index).map_err(on(name))?;
     Ok(index)
 }

@@ -5,6 +5,7 @@ use super::ports::PortError;
 use super::{links, ports};
 use crate::sys;
 use hearth_bpf::KernelError;
+use hearth_bpf::guard::Guard;
 use hearth_bpf::netlink::Netlink;
 use hearth_model::Tick;
 use hearth_model::gateway::{GatewayConfig, WanMode};
@@ -13,6 +14,7 @@ use hearth_netpath::dhcp::{Dhcp, DhcpAction, DhcpConfig, DhcpEvent};
 use hearth_netpath::limits::{DHCP_CLIENT_PORT, DHCP_SERVER_PORT};
 use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 
 /// The WAN's side, once its port is there.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub struct WanSide {
     pub index: u32,
     /// What the interface has now.
     pub status: WanStatus,
+    /// Counts what may not leave.
+    guard: Rc<Guard>,
     client: Option<Client>,
 }
 
@@ -38,14 +42,14 @@ struct Client {
 }
 
 impl WanSide {
-    /// Starts to get the address on the interface `index`.
+    /// Starts to get the address on the interface `index`, whose way out `guard` counts.
     ///
     /// # Errors
     /// [`PortError`] with the socket or the interface, and why.
     pub fn start(
         netlink: &mut Netlink,
         config: &GatewayConfig,
-        index: u32,
+        (index, guard): (u32, Rc<Guard>),
         seed: u64,
         now: Tick,
     ) -> Result<WanSide, PortError> {
@@ -53,6 +57,7 @@ impl WanSide {
         let mut side = WanSide {
             index,
             status: WanStatus::default(),
+            guard,
             client: None,
         };
         match config.wan.mode {
@@ -153,8 +158,9 @@ impl WanSide {
                 Some(lease) => self.give(netlink, lease),
                 None => {
                     log::warn!("wan: the address is lost");
-                    let cleared = clear(netlink, self.index)
-                        .and_then(|_| ports::guard(netlink, self.index, Ipv4Addr::UNSPECIFIED));
+                    let cleared = clear(netlink, self.index).and_then(|_| {
+                        ports::guard(netlink, &self.guard, self.index, Ipv4Addr::UNSPECIFIED)
+                    });
                     if let Err(e) = cleared {
                         log::warn!("wan: {e}");
                     }
@@ -169,7 +175,7 @@ impl WanSide {
             client.last = Some(lease.address);
         }
         // With the old address its route goes too, also where only the router changed.
-        let settled = ports::guard(netlink, self.index, lease.address)
+        let settled = ports::guard(netlink, &self.guard, self.index, lease.address)
             .and_then(|()| clear(netlink, self.index))
             .and_then(|_| links::settle(netlink, self.index, lease.address, lease.prefix));
         if let Err(e) = settled {

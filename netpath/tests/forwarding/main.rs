@@ -11,6 +11,7 @@
 
 mod clients;
 mod fast_path;
+mod forwards;
 mod home;
 mod hostile;
 mod recovery;
