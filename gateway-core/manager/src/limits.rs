@@ -152,6 +152,50 @@ pub const STORAGE_FULL_PERCENT: u64 = 95;
 /// A clock before this was never set, seconds since 1970: 2026-01-01, before this program was made.
 pub const CLOCK_EARLIEST: u64 = 1_767_225_600;
 
+// --- congestion ---
+
+/// Time between two looks at who waits for what, milliseconds: what is short is told within 5 s.
+pub const LOOK_MS: u64 = 2000;
+
+/// Samples in a row that must name the same culprit before it is told.
+pub const CONFIRM_SAMPLES: u32 = 2;
+
+/// Samples without a finding before it is over: ten seconds.
+pub const CLEAR_SAMPLES: u32 = 5;
+
+/// Share of the time that somebody must wait before it is told, thousandths.
+pub const WAIT_ENTER: u64 = 150;
+
+/// Share of the time below which nobody is said to wait any more, thousandths.
+pub const WAIT_LEAVE: u64 = 75;
+
+/// Who has this much of its own hard limit waits for that, percent.
+pub const AT_MAX_PERCENT: u128 = 90;
+
+/// Bytes that wait for the line and are not just one burst: ten full packets.
+pub const LINE_WAITING_MIN: u64 = 15_000;
+
+/// The least that somebody must have, beyond what was promised, to be in the way of others.
+pub const BEYOND_MIN: Beyond = Beyond {
+    cpu_us: 100_000,
+    memory: 16 * 1024 * 1024,
+    io: 256 * 1024,
+    line: 4 * 1024,
+};
+
+/// An amount of each resource.
+#[derive(Clone, Copy, Debug)]
+pub struct Beyond {
+    /// Microseconds of processor time a second.
+    pub cpu_us: u64,
+    /// Bytes of memory.
+    pub memory: u64,
+    /// Bytes of disk a second.
+    pub io: u64,
+    /// Bytes of the line a second.
+    pub line: u64,
+}
+
 // --- accounting ---
 
 /// Length of one usage record, seconds. Records begin at full hours of UTC.

@@ -6,6 +6,7 @@
 //! the service neither runs nor is about to.
 
 pub mod admission;
+pub mod congestion;
 pub mod doctor;
 pub mod forwards;
 pub mod killed;

@@ -1,0 +1,423 @@
+//! Which resource is short, by whom, and who suffers. Pure: samples of counters in, changes out.
+//!
+//! A resource is congested where somebody waits for it while somebody else has more of it than was
+//! promised to them. Who uses a machine alone congests nothing, however busy it is. A finding takes two
+//! samples to be told and [`CLEAR_SAMPLES`] without it to be over: what comes and goes is not told.
+
+use crate::limits::{
+    AT_MAX_PERCENT, BEYOND_MIN, CLEAR_SAMPLES, CONFIRM_SAMPLES, LINE_WAITING_MIN, STORAGE_FULL_PERCENT, WAIT_ENTER,
+    WAIT_LEAVE,
+};
+use core::fmt;
+use hearth_model::Tick;
+use std::collections::BTreeMap;
+
+/// What can be short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scarce {
+    /// Processor time.
+    Cpu,
+    /// Memory.
+    Memory,
+    /// The disk's time.
+    Io,
+    /// The line to the Internet.
+    Uplink,
+    /// The line from the Internet.
+    Downlink,
+    /// Room on the data partition.
+    Storage,
+}
+
+impl Scarce {
+    /// Every one.
+    pub const ALL: [Scarce; 6] = [
+        Scarce::Cpu,
+        Scarce::Memory,
+        Scarce::Io,
+        Scarce::Uplink,
+        Scarce::Downlink,
+        Scarce::Storage,
+    ];
+
+    /// The word in the API.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Scarce::Cpu => "cpu",
+            Scarce::Memory => "memory",
+            Scarce::Io => "io",
+            Scarce::Uplink => "uplink",
+            Scarce::Downlink => "downlink",
+            Scarce::Storage => "storage",
+        }
+    }
+}
+
+impl fmt::Display for Scarce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Scarce::Cpu => "the processor",
+            Scarce::Memory => "memory",
+            Scarce::Io => "the disk",
+            Scarce::Uplink => "the line to the Internet",
+            Scarce::Downlink => "the line from the Internet",
+            Scarce::Storage => "the data partition",
+        })
+    }
+}
+
+/// What one service, the home or the forwarding has had of one resource since it began. All but the last
+/// two only grow; one that shrinks belongs to a new run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Had {
+    /// How much: microseconds of processor time, bytes of disk or line.
+    pub amount: u64,
+    /// How long it has waited, microseconds (`some` of its `*.pressure`, kernel document psi).
+    pub waited: u64,
+    /// Packets dropped for want of the line.
+    pub drops: u64,
+    /// Bytes that it holds now: memory, storage, packets that wait for the line.
+    pub holds: u64,
+    /// What is promised to it: microseconds a second, thousandths of the disk's time, bytes a second of a
+    /// line, bytes of what is held.
+    pub reserve: u64,
+    /// The most that it gets: as the amount a second, or bytes of what is held. Who has that waits for its
+    /// own limit, and for nobody else.
+    pub max: Option<u64>,
+}
+
+/// Everyone who takes part.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Party {
+    /// Its place in the household's order: 0 comes first. `None` for what has none, the home.
+    pub rank: Option<usize>,
+    /// What it has had. A resource that is not there is none that it uses.
+    pub had: BTreeMap<Scarce, Had>,
+}
+
+/// One look at all of them, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sample {
+    /// By name.
+    pub parties: BTreeMap<String, Party>,
+    /// The data partition: used and all, bytes.
+    pub data: Option<(u64, u64)>,
+}
+
+/// A resource that is short.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Congestion {
+    /// Which.
+    pub resource: Scarce,
+    /// Who has most beyond what was promised.
+    pub culprit: String,
+    /// Who waits, by name.
+    pub victims: Vec<String>,
+    /// Since when.
+    pub since: Tick,
+    /// What to do.
+    pub advice: String,
+}
+
+/// What is new.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It is short now, or by somebody else.
+    Began(Congestion),
+    /// It is not any more.
+    Ended(Congestion),
+}
+
+/// What was seen of one resource in one sample.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Finding {
+    culprit: String,
+    victims: Vec<String>,
+}
+
+/// What is known of one resource.
+#[derive(Debug, Default)]
+struct State {
+    told: Option<Congestion>,
+    /// The last finding, and in how many samples one after the other it named this culprit.
+    seen: Option<(Finding, u32)>,
+    /// Samples without any.
+    clear: u32,
+}
+
+/// Watches.
+#[derive(Debug, Default)]
+pub struct Watch {
+    last: Option<(Tick, Sample)>,
+    states: BTreeMap<Scarce, State>,
+}
+
+impl Watch {
+    /// What is short now.
+    pub fn congested(&self) -> impl Iterator<Item = &Congestion> {
+        self.states.values().filter_map(|state| state.told.as_ref())
+    }
+
+    /// Takes a sample.
+    pub fn step(&mut self, now: Tick, sample: Sample) -> Vec<Change> {
+        let mut changes = Vec::new();
+        if let Some((then, before)) = &self.last {
+            let elapsed_us = now.since_ms(*then).saturating_mul(1000).max(1);
+            for resource in Scarce::ALL {
+                let state = self.states.entry(resource).or_default();
+                let bar = if state.told.is_some() {
+                    WAIT_LEAVE
+                } else {
+                    WAIT_ENTER
+                };
+                let found = match resource {
+                    Scarce::Storage => full(&sample),
+                    Scarce::Cpu
+                    | Scarce::Memory
+                    | Scarce::Io
+                    | Scarce::Uplink
+                    | Scarce::Downlink => short(resource, before, &sample, elapsed_us, bar),
+                };
+                let advise = |finding: &Finding| advice(resource, finding, &sample);
+                changes.extend(state.step(resource, found, now, advise));
+            }
+        }
+        self.last = Some((now, sample));
+        changes
+    }
+}
+
+impl State {
+    fn step(
+        &mut self,
+        resource: Scarce,
+        found: Option<Finding>,
+        now: Tick,
+        advise: impl Fn(&Finding) -> String,
+    ) -> Option<Change> {
+        let Some(finding) = found else {
+            self.seen = None;
+            self.clear += 1;
+            let over = self.clear >= CLEAR_SAMPLES;
+            return self.told.take_if(|_| over).map(Change::Ended);
+        };
+        self.clear = 0;
+        let times = match &self.seen {
+            Some((before, times)) if before.culprit == finding.culprit => times + 1,
+            Some(_) | None => 1,
+        };
+        let is_new = match &mut self.told {
+            None => true,
+            Some(told) if told.culprit != finding.culprit => true,
+            Some(told) => {
+                // Whoever joins the victims is told to who asks, not as an event.
+                told.victims.clone_from(&finding.victims);
+                told.advice = advise(&finding);
+                false
+            }
+        };
+        let mut change = None;
+        if is_new && times >= CONFIRM_SAMPLES {
+            let congestion = Congestion {
+                resource,
+                culprit: finding.culprit.clone(),
+                victims: finding.victims.clone(),
+                since: self.told.as_ref().map_or(now, |told| told.since),
+                advice: advise(&finding),
+            };
+            self.told = Some(congestion.clone());
+            change = Some(Change::Began(congestion));
+        }
+        self.seen = Some((finding, times));
+        change
+    }
+}
+
+/// Who waits, and who has most beyond what was promised.
+fn short(
+    resource: Scarce,
+    before: &Sample,
+    after: &Sample,
+    elapsed_us: u64,
+    bar: u64,
+) -> Option<Finding> {
+    let uses: Vec<Use<'_>> = after
+        .parties
+        .iter()
+        .filter_map(|(name, party)| {
+            let now = party.had.get(&resource)?;
+            let earlier = before.parties.get(name);
+            let then = earlier.and_then(|party| party.had.get(&resource));
+            Some(Use::between(resource, name, party.rank, then.unwrap_or(now), now, elapsed_us))
+        })
+        .collect();
+    let all = uses.iter().fold(0_u64, |sum, one| sum.saturating_add(one.used));
+    // Of two who have as much, the one that the household wants less.
+    let most = uses
+        .iter()
+        .map(|one| (one.used.saturating_sub(one.promised(resource, all)), one.rank, one.name))
+        .filter(|(beyond, _, _)| *beyond >= least(resource))
+        .max()?;
+    let (_, _, culprit) = most;
+    let victims: Vec<String> = uses
+        .iter()
+        .filter(|one| one.name != culprit && one.waits >= bar && !one.is_at_its_max())
+        .map(|one| one.name.to_owned())
+        .collect();
+    (!victims.is_empty()).then(|| Finding {
+        culprit: culprit.to_owned(),
+        victims,
+    })
+}
+
+/// What one party had between two samples.
+struct Use<'a> {
+    name: &'a str,
+    rank: Option<usize>,
+    /// A second, or held.
+    used: u64,
+    /// Thousandths of the time; of a line, all of it or none.
+    waits: u64,
+    reserve: u64,
+    max: Option<u64>,
+}
+
+impl<'a> Use<'a> {
+    fn between(
+        resource: Scarce,
+        name: &'a str,
+        rank: Option<usize>,
+        then: &Had,
+        now: &Had,
+        elapsed_us: u64,
+    ) -> Use<'a> {
+        // What has shrunk belongs to a new run, of which nothing is known yet.
+        let per_second = |now: u64, then: u64| {
+            let grew = u128::from(now.saturating_sub(then));
+            u64::try_from(grew * 1_000_000 / u128::from(elapsed_us)).unwrap_or(u64::MAX)
+        };
+        let (used, waits) = match resource {
+            Scarce::Cpu | Scarce::Io => {
+                let waited = per_second(now.waited, then.waited) / 1000;
+                (per_second(now.amount, then.amount), waited)
+            }
+            Scarce::Memory | Scarce::Storage => {
+                (now.holds, per_second(now.waited, then.waited) / 1000)
+            }
+            Scarce::Uplink | Scarce::Downlink => {
+                let waits = now.drops > then.drops || now.holds >= LINE_WAITING_MIN;
+                let waits = if waits { 1000 } else { 0 };
+                (per_second(now.amount, then.amount), waits)
+            }
+        };
+        Use {
+            name,
+            rank,
+            used,
+            waits,
+            reserve: now.reserve,
+            max: now.max,
+        }
+    }
+
+    /// What is promised to it, in the unit of its use. Of the disk's time, a share of all that is done.
+    fn promised(&self, resource: Scarce, all: u64) -> u64 {
+        match resource {
+            Scarce::Io => {
+                let share = u128::from(all) * u128::from(self.reserve) / 1000;
+                u64::try_from(share).unwrap_or(u64::MAX)
+            }
+            Scarce::Cpu
+            | Scarce::Memory
+            | Scarce::Uplink
+            | Scarce::Downlink
+            | Scarce::Storage => self.reserve,
+        }
+    }
+
+    fn is_at_its_max(&self) -> bool {
+        let is_near = |max: u64| u128::from(self.used) * 100 >= u128::from(max) * AT_MAX_PERCENT;
+        self.max.is_some_and(is_near)
+    }
+}
+
+/// The least that somebody must have beyond what was promised to be in the way of others.
+fn least(resource: Scarce) -> u64 {
+    match resource {
+        Scarce::Cpu => BEYOND_MIN.cpu_us,
+        Scarce::Memory => BEYOND_MIN.memory,
+        Scarce::Io => BEYOND_MIN.io,
+        Scarce::Uplink | Scarce::Downlink => BEYOND_MIN.line,
+        Scarce::Storage => 0,
+    }
+}
+
+/// The data partition: whoever has most fills it for all others that keep data.
+fn full(sample: &Sample) -> Option<Finding> {
+    let (used, all) = sample.data?;
+    let is_full = u128::from(used) * 100 >= u128::from(all) * u128::from(STORAGE_FULL_PERCENT);
+    let holds = |party: &Party| party.had.get(&Scarce::Storage).map(|had| had.holds);
+    let mut keepers: Vec<(u64, &str)> = sample
+        .parties
+        .iter()
+        .filter_map(|(name, party)| Some((holds(party)?, name.as_str())))
+        .collect();
+    keepers.sort_unstable();
+    let (_, culprit) = keepers.pop().filter(|_| is_full)?;
+    let mut victims: Vec<String> = keepers.iter().map(|(_, name)| (*name).to_owned()).collect();
+    victims.sort_unstable();
+    Some(Finding {
+        culprit: culprit.to_owned(),
+        victims,
+    })
+}
+
+fn advice(resource: Scarce, finding: &Finding, sample: &Sample) -> String {
+    let culprit = &finding.culprit;
+    if resource == Scarce::Storage {
+        return format!("delete some of {culprit}'s data, or remove it");
+    }
+    let rank = |name: &str| sample.parties.get(name).and_then(|party| party.rank);
+    let Some(of_culprit) = rank(culprit) else {
+        return match resource {
+            Scarce::Uplink | Scarce::Downlink => {
+                "a host of the home uses the line; pause it, or raise the reserve of who waits"
+                    .to_owned()
+            }
+            Scarce::Cpu | Scarce::Memory | Scarce::Io | Scarce::Storage => {
+                format!("raise the reserve of who waits against {culprit}")
+            }
+        };
+    };
+    // The victim that the household wants most, of those that are behind the culprit.
+    let behind = finding
+        .victims
+        .iter()
+        .filter_map(|name| Some((rank(name)?, name)))
+        .filter(|(of_victim, _)| *of_victim > of_culprit)
+        .min();
+    match behind {
+        Some((_, victim)) => {
+            format!("hearth rank {victim} {culprit}: {victim} then comes before {culprit}")
+        }
+        None => format!(
+            "hearth stop {culprit}, or lower its max in {}",
+            section(resource)
+        ),
+    }
+}
+
+/// Where a manifest says how much.
+fn section(resource: Scarce) -> &'static str {
+    match resource {
+        Scarce::Cpu => "resources.cpu",
+        Scarce::Memory => "resources.memory",
+        Scarce::Io => "resources.io",
+        Scarce::Uplink | Scarce::Downlink => "resources.network",
+        Scarce::Storage => "resources.storage",
+    }
+}
+
+#[cfg(test)]
+mod tests;
