@@ -15,6 +15,7 @@ hearth - look after this gateway
   hearth stop NAME        end a service and leave it off
   hearth restart NAME     end a service and run it again
   hearth logs NAME [-f]   what a service printed; -f goes on, Ctrl-C ends it
+  hearth why NAME         what makes a service slow, or keeps it from running
   hearth doctor           what is wrong, and what to do about it
   hearth events [-f]      what happened since the boot; -f goes on
   hearth forward list     ports that the Internet reaches in the home
@@ -73,6 +74,8 @@ pub(crate) enum Command {
         #[arg(short, long)]
         follow: bool,
     },
+    /// Tell what keeps a service from being as it should be.
+    Why(Target),
     /// Look for what is wrong.
     Doctor(Format),
     /// Tell what happened.

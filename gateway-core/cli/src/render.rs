@@ -65,6 +65,15 @@ pub fn doctor(report: &Doctor) -> String {
     out
 }
 
+/// The text of `hearth why`.
+#[must_use]
+pub fn why(name: &str, reasons: &[String]) -> String {
+    if reasons.is_empty() {
+        return wrap("", &format!("{name} runs, and waits for nothing."));
+    }
+    reasons.iter().map(|reason| wrap("- ", reason)).collect()
+}
+
 /// A line of `hearth events`. What is as it should be says nothing of its level.
 #[must_use]
 pub fn event(event: &Event) -> String {

@@ -11,6 +11,7 @@ use hearth_client::client::{Answer, Api, Failure, Silence};
 use hearth_client::limits::{
     ACTION_POLL, ACTION_WAIT, ANSWER_WAIT, BANNER_POLL, BANNER_WAIT, LOG_LINE_MAX,
 };
+use hearth_client::why::why;
 use hearth_client::{render, words};
 use hearth_model::ServiceName;
 use hearth_model::api::{Doctor, Done, Service, Status};
@@ -59,6 +60,17 @@ pub(crate) async fn run(api: &Api, command: Command) -> Result<ExitCode, Trouble
         Command::Stop(target) => act(api, Verb::Stop, &target).await?,
         Command::Restart(target) => act(api, Verb::Restart, &target).await?,
         Command::Logs { target, follow } => logs(api, &target, follow).await?,
+        Command::Why(target) => {
+            let answer = api.get("/v1/status").await?;
+            let status: Status = answer.read()?;
+            let reasons = why(&status, target.name.as_str())
+                .ok_or_else(|| Trouble::Failed(format!("there is no service {}", target.name)))?;
+            if target.format.json {
+                print(format!("{}\n", serde_json::json!(reasons)).as_bytes())?;
+            } else {
+                print(render::why(target.name.as_str(), &reasons).as_bytes())?;
+            }
+        }
         Command::Doctor(format) => {
             let answer = api.get("/v1/doctor").await?;
             show(&format, &answer, |report: Doctor| render::doctor(&report))?;

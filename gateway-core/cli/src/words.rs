@@ -52,11 +52,12 @@ pub fn pending(service: &Service) -> bool {
     service.wanted && trouble(service).is_none() && state(&service.state) != Some(UnitState::Active)
 }
 
-/// Everything that is wrong: the gateway's own problems first, then each service's. A problem that
+/// Everything that is wrong: the gateway's own problems first, then what is short, then each service's. A problem that
 /// the manager lists for a service already is not told twice.
 #[must_use]
 pub fn problems(status: &Status) -> Vec<String> {
     let mut all = status.problems.clone();
+    all.extend(status.congestion.iter().map(|one| one.text.clone()));
     for service in &status.services {
         if let Some(what) = trouble(service)
             && !status.problems.iter().any(|told| told.contains(&what))

@@ -114,6 +114,9 @@ pub struct Status {
     pub services: Vec<Service>,
     /// What this kernel has for every service's sandbox.
     pub sandbox: SandboxJson,
+    /// What is short, by whom. Empty where everybody gets what they ask for.
+    #[serde(default)]
+    pub congestion: Vec<Congestion>,
     /// What is wrong with packages or the gateway, one sentence each. Empty where all is well.
     pub problems: Vec<String>,
 }
@@ -215,6 +218,23 @@ pub struct UsageRow {
     pub service: String,
     /// How much.
     pub used: crate::usage::Figures,
+}
+
+/// A resource that is short: somebody waits for it while somebody else has more than was promised.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Congestion {
+    /// `cpu`, `memory`, `io`, `uplink`, `downlink` or `storage`.
+    pub resource: String,
+    /// Who has most beyond what was promised: a service, or `home`.
+    pub culprit: String,
+    /// Who waits.
+    pub victims: Vec<String>,
+    /// For how long.
+    pub since_seconds: u64,
+    /// All of it in one sentence.
+    pub text: String,
+    /// What to do.
+    pub advice: String,
 }
 
 /// What is wrong with this gateway.

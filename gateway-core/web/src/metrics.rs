@@ -29,6 +29,15 @@ pub fn text(status: &Status, refused: u64) -> String {
     );
     let problems = words::problems(status).len();
     out.one("problems", GAUGE, "Things that need a look", problems);
+    out.family(
+        "congestion",
+        GAUGE,
+        "1 for each resource that is short, and by whom",
+    );
+    for one in &status.congestion {
+        let labels = [("resource", &*one.resource), ("culprit", &*one.culprit)];
+        out.sample(&labels, 1);
+    }
     if let Some(table) = &status.nat {
         nat(&mut out, table);
     }

@@ -55,6 +55,7 @@ pub(crate) fn gateway() -> Status {
             landlock_level: 2,
             time_namespaces: true,
         },
+        congestion: Vec::new(),
         budget: vec![
             BudgetLine {
                 resource: "memory".into(),

@@ -2,6 +2,7 @@
 
 use super::api::{Door, routes};
 use super::channel::Channel;
+use super::congestion::{self, Watcher};
 use super::events::Events;
 use super::kernel_log::KernelLog;
 use super::logs::Logs;
@@ -92,6 +93,11 @@ async fn start(paths: Paths) -> Result<End, String> {
     let (kernel_log, deaf) = KernelLog::open(&paths.at("/dev/kmsg"));
     problems.extend(deaf.map(Problem::of_gateway));
     let logs = Arc::new(Logs::new(paths.at("/run/hearth/logs")));
+    if !congestion::is_told(&paths) {
+        let text = "this kernel does not tell who waits for what (PSI, psi=1): congestion of processor, \
+                    memory and disk is not seen";
+        problems.push(Problem::of_gateway(text.to_owned()));
+    }
     let events = Arc::new(Events::open(&paths));
     let place = match storage::look(&paths, &data) {
         Ok((place, size)) => {
@@ -122,6 +128,7 @@ async fn start(paths: Paths) -> Result<End, String> {
         forward_waiters: Vec::new(),
         guarantee_fault: None,
         usage,
+        watcher: Watcher::new(),
         leave_at: None,
         starter: Starter {
             paths,

@@ -177,7 +177,8 @@ pub fn counters(folder: &Path) -> Counters {
 }
 
 /// The value of a key in a flat keyed file.
-fn keyed(text: &str, key: &str) -> Option<u64> {
+#[must_use]
+pub fn keyed(text: &str, key: &str) -> Option<u64> {
     let line = text
         .lines()
         .find_map(|line| line.strip_prefix(key)?.strip_prefix(' '))?;

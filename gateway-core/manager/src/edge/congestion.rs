@@ -3,6 +3,7 @@
 
 use super::paths::{Paths, read_text};
 use super::start::Starter;
+use super::usage::sum;
 use super::{cgroup, storage};
 use crate::limits::{KERNEL_FILE_MAX, LOOK_MS};
 use crate::machine::Machine;
@@ -60,21 +61,30 @@ impl Watcher {
     }
 
     /// Looks, where it is time; what is new, and what to ask netpath for the next time.
-    pub fn step(&mut self, now: Tick, machine: &Machine, starter: &Starter) -> (Vec<Change>, Vec<ToNetpath>) {
+    pub fn step(
+        &mut self,
+        now: Tick,
+        machine: &Machine,
+        starter: &Starter,
+    ) -> (Vec<Change>, Vec<ToNetpath>) {
         if now < self.due {
             return (Vec::new(), Vec::new());
         }
         self.due = now.after_ms(LOOK_MS);
         let sample = self.sample(machine, starter);
         let ask = |direction| ToNetpath::Queues { direction, from: 0 };
-        (self.watch.step(now, sample), Direction::ALL.map(ask).to_vec())
+        (
+            self.watch.step(now, sample),
+            Direction::ALL.map(ask).to_vec(),
+        )
     }
 
     /// A page of queues; the question for the next one.
     pub fn page(&mut self, page: &QueuePage) -> Option<ToNetpath> {
         self.shaped = matches!(page.shaping, Shaping::On { .. });
         if !self.shaped {
-            self.rows.retain(|(direction, _), _| *direction != page.direction);
+            self.rows
+                .retain(|(direction, _), _| *direction != page.direction);
         }
         for row in &page.rows {
             let owner = match row.owner {
@@ -126,7 +136,9 @@ impl Watcher {
         let data = File::open(&starter.data).and_then(|folder| file_system(&folder));
         Sample {
             parties,
-            data: data.ok().map(|facts| (facts.size.saturating_sub(facts.free), facts.size)),
+            data: data
+                .ok()
+                .map(|facts| (facts.size.saturating_sub(facts.free), facts.size)),
         }
     }
 }
@@ -169,13 +181,17 @@ fn of_group(folder: &std::path::Path, manifest: &Manifest, had: &mut BTreeMap<Sc
     };
     let stat = text("io.stat");
     let io = Had {
-        amount: cgroup::sum(&stat, "rbytes=").saturating_add(cgroup::sum(&stat, "wbytes=")),
+        amount: sum(&stat, "rbytes=").saturating_add(sum(&stat, "wbytes=")),
         waited: waited(&text("io.pressure")),
         reserve: manifest.io_reserve().0.into(),
-        max: manifest.io_max().map(|max| max.0),
+        max: manifest.limits().io_max.map(|max| max.0),
         ..Had::default()
     };
-    had.extend([(Scarce::Cpu, cpu), (Scarce::Memory, memory), (Scarce::Io, io)]);
+    had.extend([
+        (Scarce::Cpu, cpu),
+        (Scarce::Memory, memory),
+        (Scarce::Io, io),
+    ]);
 }
 
 /// Microseconds that some of a group's tasks have waited (kernel document psi):

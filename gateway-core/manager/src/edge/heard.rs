@@ -53,8 +53,13 @@ impl Core {
                 self.ports_refused(ports, reason);
                 return Ok(());
             }
-            // Queues are asked for by nobody here yet.
-            FromNetpath::PortsSettled | FromNetpath::Queues(_) | FromNetpath::Welcome { .. } => {
+            FromNetpath::Queues(page) => {
+                if let Some(question) = self.watcher.page(&page) {
+                    self.netpath.send(&question);
+                }
+                return Ok(());
+            }
+            FromNetpath::PortsSettled | FromNetpath::Welcome { .. } => {
                 return Ok(());
             }
         };

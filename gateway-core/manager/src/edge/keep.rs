@@ -2,7 +2,9 @@
 
 use super::Core;
 use super::paths::now;
+use super::views;
 use crate::machine::Object;
+use crate::machine::congestion::Change;
 use hearth_model::ServiceId;
 use log::Level;
 
@@ -17,6 +19,23 @@ impl Core {
     pub(super) fn tell(&self, level: Level, object: &Object, text: &str) {
         log::log!(level, "{object}: {text}");
         self.events.keep(level, object, text);
+    }
+
+    /// Looks who waits for what, when it is time.
+    pub(super) fn look(&mut self) {
+        let (changes, questions) = self.watcher.step(now(), &self.machine, &self.starter);
+        for question in questions {
+            self.netpath.send(&question);
+        }
+        for change in changes {
+            let (level, one, text) = match change {
+                Change::Began(one) => (Level::Warn, one.resource, views::congestion_words(&one)),
+                Change::Ended(one) => {
+                    (Level::Info, one.resource, "enough for all again".to_owned())
+                }
+            };
+            self.tell(level, &Object::Part(one.name()), &text);
+        }
     }
 
     /// Samples what services use, when it is time.

@@ -5,6 +5,7 @@ pub mod api;
 pub mod book;
 pub mod cgroup;
 pub mod channel;
+pub mod congestion;
 pub mod doctor;
 pub mod durable;
 pub mod events;
@@ -41,6 +42,7 @@ use crate::machine::killed::Killed;
 use crate::machine::register::Register;
 use crate::machine::{Action, Event, Machine, Object};
 use channel::{Channel, Lost};
+use congestion::Watcher;
 use core::time::Duration;
 use events::Events;
 use forwards::ForwardWaiter;
@@ -112,6 +114,8 @@ pub struct Core {
     guarantee_fault: Option<String>,
     /// Accounting; none where its folder can not be used.
     usage: Option<Usage>,
+    /// Who waits for what.
+    watcher: Watcher,
     /// When to end by request.
     leave_at: Option<Tick>,
 }
@@ -165,6 +169,7 @@ impl Core {
             self.answer_waiters();
             self.answer_forward_waiters();
             self.account();
+            self.look();
             if self.leave_at.is_some_and(|at| at <= now()) {
                 return End::Asked;
             }
@@ -183,6 +188,7 @@ impl Core {
             .chain(forwards)
             .chain(self.leave_at)
             .chain(self.usage.as_ref().map(Usage::due))
+            .chain([self.watcher.due()])
             .min()
     }
 

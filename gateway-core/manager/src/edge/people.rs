@@ -242,6 +242,11 @@ impl Core {
             budget: views::budget(&self.machine),
             nat: report.map(views::nat),
             services: self.table(),
+            congestion: self
+                .watcher
+                .congested()
+                .map(|one| views::congestion(one, now()))
+                .collect(),
             problems: self
                 .problems
                 .iter()

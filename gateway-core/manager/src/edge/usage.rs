@@ -185,7 +185,7 @@ fn keyed(text: &str, key: &str) -> u64 {
 
 /// The sum of a key over all devices of `io.stat`. A device that is stacked on another (a loop device on
 /// a disk) counts what it does itself.
-fn sum(text: &str, key: &str) -> u64 {
+pub(super) fn sum(text: &str, key: &str) -> u64 {
     text.split_ascii_whitespace()
         .filter_map(|word| word.strip_prefix(key)?.parse::<u64>().ok())
         .fold(0, u64::saturating_add)

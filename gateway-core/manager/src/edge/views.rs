@@ -4,10 +4,13 @@ use super::start::Starter;
 use super::{cgroup, gates, storage};
 use crate::machine::Machine;
 use crate::machine::admission::Resource;
+use crate::machine::congestion::{Congestion, Scarce};
 use crate::machine::register::Wanted;
 use crate::machine::service::{Phase, Service as Row};
 use crate::sys;
-use hearth_model::api::{BudgetLine, Kind, NatJson, SandboxJson, Service, WanJson};
+use hearth_model::api::{
+    BudgetLine, Congestion as CongestionJson, Kind, NatJson, SandboxJson, Service, WanJson,
+};
 use hearth_model::gateway::GatewayConfig;
 use hearth_model::protocol::{NetReport, SystemUnit, WanStatus, Zone};
 use hearth_model::state::{Fault, UnitState, UnitStatus};
@@ -148,6 +151,38 @@ pub fn wan_words(status: &WanStatus) -> String {
         (Some(address), Some(router)) => format!("{address} via {router}"),
         (Some(address), None) => address,
         (None, _) => "no address".to_owned(),
+    }
+}
+
+/// A resource that is short.
+#[must_use]
+pub fn congestion(one: &Congestion, now: Tick) -> CongestionJson {
+    CongestionJson {
+        resource: one.resource.name().to_owned(),
+        culprit: one.culprit.clone(),
+        victims: one.victims.clone(),
+        since_seconds: now.since_ms(one.since) / 1000,
+        text: congestion_words(one),
+        advice: one.advice.clone(),
+    }
+}
+
+/// A resource that is short, in one line.
+#[must_use]
+pub fn congestion_words(one: &Congestion) -> String {
+    let (resource, culprit) = (one.resource, &one.culprit);
+    let victims = one.victims.join(", ");
+    let verb = if one.victims.len() == 1 {
+        "waits"
+    } else {
+        "wait"
+    };
+    match one.resource {
+        Scarce::Storage => format!("{resource} is full, mostly of {culprit}; {}", one.advice),
+        Scarce::Cpu | Scarce::Memory | Scarce::Io | Scarce::Uplink | Scarce::Downlink => format!(
+            "{culprit} takes so much of {resource} that {victims} {verb}; {}",
+            one.advice
+        ),
     }
 }
 

@@ -343,6 +343,7 @@ mod tests {
                 nat: Some(serde_json::from_value::<NatJson>(nat).unwrap()),
                 services: vec![row("dnsmasq", Some("192.168.1.2")), row("web", None)],
                 sandbox: hearth_model::api::SandboxJson::default(),
+                congestion: Vec::new(),
                 problems: Vec::new(),
             },
             lan: ("eth0".into(), Port::Up),

@@ -83,6 +83,10 @@ impl Gateway {
         gateway.write("proc/meminfo", "MemTotal:         262144 kB\n");
         gateway.write("sys/devices/system/cpu/online", "0\n");
         gateway.write(
+            "proc/pressure/cpu",
+            "some avg10=0.00 avg60=0.00 avg300=0.00 total=0\n",
+        );
+        gateway.write(
             "etc/hearth/gateway.toml",
             include_str!("../../../../board/common/gateway.toml"),
         );

@@ -55,10 +55,12 @@ impl Net {
         net
     }
 
-    /// What was asked since the last call, but for reports.
+    /// What was asked since the last call, but for reports and queues, which are asked for again and again.
     pub fn asked(&self) -> Vec<String> {
         let all = std::mem::take(&mut *self.asked.lock().unwrap());
-        all.into_iter().filter(|word| word != "report").collect()
+        all.into_iter()
+            .filter(|word| !word.starts_with("report") && !word.starts_with("queues"))
+            .collect()
     }
 }
 

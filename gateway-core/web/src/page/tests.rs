@@ -42,6 +42,7 @@ pub(crate) fn gateway() -> Status {
         lan: "192.168.1.1/24".into(),
         console_url: "http://192.168.1.1/".into(),
         sandbox: SandboxJson::default(),
+        congestion: Vec::new(),
         budget: vec![
             BudgetLine {
                 resource: "memory".into(),
