@@ -5,7 +5,7 @@
 //! end hold on each. Fields of packets are as they lie in the packet (network byte order).
 
 /// Changes with the layout or the meaning of anything here: maps of another one are not adopted.
-pub const LAYOUT: u32 = 1;
+pub const LAYOUT: u32 = 2;
 
 /// Entries of the map of flows: two for each of the daemon's sessions.
 pub const ENTRIES_MAX: u32 = 65_536;
@@ -84,6 +84,10 @@ pub struct Config {
     pub daemon: [u32; 3],
     /// [`LAYOUT`].
     pub layout: u32,
+    /// Where downloads wait before they leave by an entry's interface; 0: they do not.
+    pub pair: u32,
+    /// Always 0.
+    pub zero: u32,
 }
 
 const _: () = {
@@ -91,5 +95,5 @@ const _: () = {
     assert!(size_of::<Key>() == 16 && offset_of!(Key, zone) == 13);
     assert!(size_of::<Entry>() == 56 && offset_of!(Entry, mtu) == 28);
     assert!(offset_of!(Entry, packets) == 32 && offset_of!(Entry, seen) == 48);
-    assert!(size_of::<Config>() == 24 && offset_of!(Config, layout) == 20);
+    assert!(size_of::<Config>() == 32 && offset_of!(Config, pair) == 24);
 };

@@ -33,7 +33,8 @@ static CONFIG: Map<u32, Config> = Map::new(ARRAY, 1);
 pub struct Skb {
     len: u32,
     pkt_type: u32,
-    unused: [u32; 6],
+    mark: u32,
+    unused: [u32; 5],
     priority: u32,
     unused_too: [u32; 10],
     data: u32,
@@ -244,7 +245,7 @@ fn read(skb: &Skb, packet: &Headers, zone: u8) -> Option<Plain> {
 
 /// Sends a packet on if it has an entry; `None`: it is the daemon's, and unchanged.
 #[inline(always)]
-fn carry(skb: &mut Skb, zone: u8, valid_until: u64) -> Option<i32> {
+fn carry(skb: &mut Skb, zone: u8, config: &Config) -> Option<i32> {
     if skb.pkt_type != TO_US || (skb.start::<Headers>().is_none() && !skb.gather()) {
         return None;
     }
@@ -259,7 +260,7 @@ fn carry(skb: &mut Skb, zone: u8, valid_until: u64) -> Option<i32> {
     };
     // SAFETY: it wants nothing.
     let now = unsafe { ktime_get_coarse_ns() };
-    if on_wire > entry.mtu as u32 || now >= valid_until {
+    if on_wire > entry.mtu as u32 || now >= config.valid_until {
         return None;
     }
     entry.seen = now;
@@ -288,6 +289,12 @@ fn carry(skb: &mut Skb, zone: u8, valid_until: u64) -> Option<i32> {
     if ports != plain.key.ports && !skb.update(at, plain.key.ports, ports, flags | FOUR) {
         return Some(DROP);
     }
+    if zone == WAN && config.pair != 0 {
+        // A download waits there first, and then leaves by the interface of its mark.
+        skb.mark = interface;
+        // SAFETY: it wants nothing.
+        return Some(unsafe { redirect(config.pair, 0) } as i32);
+    }
     let next: *const NextHop = &next;
     // SAFETY: `next` is so large.
     Some(unsafe { redirect_neigh(interface, next.cast(), size_of::<NextHop>() as u32, 0) } as i32)
@@ -301,7 +308,7 @@ fn arrives(skb: &mut Skb, zone: u8) -> i32 {
     };
     // SAFETY: the value of a map; the daemon may move `valid_until` on meanwhile, by less than matters.
     let config: &Config = unsafe { config.as_ref() };
-    match carry(skb, zone, config.valid_until) {
+    match carry(skb, zone, config) {
         Some(verdict) => verdict,
         // SAFETY: it wants nothing.
         None => unsafe { redirect(config.daemon[zone as usize], 0) as i32 },

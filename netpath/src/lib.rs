@@ -14,4 +14,5 @@ pub mod dhcp;
 pub mod fastpath;
 pub mod limits;
 pub mod nat;
+pub mod queue;
 pub mod wire;

@@ -3,6 +3,7 @@
 //! Memory of a full table: sessions 32,768 x 128 B, mappings and peers 32,768 x 20 B each, their
 //! indexes 1 MiB, external ports 384 KiB, fragments 1.5 MiB: about 6.7 MiB, all of it allocated once.
 
+use hearth_model::BitsPerSec;
 pub use hearth_model::limits::{DHCP_CLIENT_PORT, LOCAL_PORT_FIRST, LOCAL_PORT_LAST};
 
 /// Flows that can be tracked at once. A busy home has hundreds; a torrent client opens thousands.
@@ -122,6 +123,32 @@ pub const DHCP_LEASE_MIN_S: u32 = 60;
 
 /// Longest wait after a refused lease before looking again, ms (RFC 2131 3.1 step 5: 10 s).
 pub const DHCP_NAK_WAIT_MS: u64 = 10_000;
+
+/// Smallest guaranteed rate of a queue: HTB knows no 0.
+pub const QUEUE_RATE_MIN: BitsPerSec = BitsPerSec(8_000);
+
+/// Fastest line that is shaped: no port of a home gateway is faster.
+pub const LINE_SHAPED_MAX: BitsPerSec = BitsPerSec(10_000_000_000);
+
+/// Least that a queue may borrow in its turn, bytes: one full Ethernet frame.
+pub const QUANTUM_MIN: u32 = 1_514;
+
+/// Most that a queue may borrow in its turn, bytes: 20 frames, 12 ms of 20 Mbit/s. Weights that lie further
+/// apart are taken for so far apart.
+pub const QUANTUM_MAX: u32 = 20 * QUANTUM_MIN;
+
+/// Least memory of a leaf with its own idea of delay, bytes: small packets count with their kernel part.
+pub const LEAF_MEMORY_MIN: u32 = 128 * 1024;
+
+/// Most memory of such a leaf, bytes (CAKE's own choice for a fast line).
+pub const LEAF_MEMORY_MAX: u32 = 4 * 1024 * 1024;
+
+/// Most packets of such a leaf (half of fq_codel's own 10240 would be 7.6 MB of full ones).
+pub const LEAF_PACKETS: u32 = 1_000;
+
+/// Least packets of a pfifo: with fewer, a TCP connection does not recover by itself (RFC 5681: 3 more
+/// after a lost one).
+pub const QUEUE_PACKETS_MIN: u32 = 10;
 
 /// Largest DHCP message that is looked at, bytes: one Ethernet frame.
 pub const DHCP_MESSAGE_MAX: usize = 1_500;

@@ -1,6 +1,6 @@
 //! `hearth-netpath`: forwards between the home, the Internet and the services.
 //!
-//! Usage: `hearth-netpath [--config FILE] [--run-dir FOLDER]`. Without `--config` it reads the
+//! Usage: `hearth-netpath [--config FILE] [--queues FILE] [--run-dir FOLDER]`. Without `--config` it reads the
 //! household's `/data/hearth/gateway.toml`, or, where there is none or it is wrong, the firmware's
 //! `/etc/hearth/gateway.toml`. SIGTERM ends it and leaves devices and links in place; SIGUSR1 logs
 //! what was dropped and why.
@@ -11,24 +11,30 @@ mod sys;
 
 use edge::Gateway;
 use hearth_model::gateway::GatewayConfig;
+use hearth_model::queues::QueueData;
 use std::io::Write;
 use std::process::ExitCode;
 
 const FIRMWARE_CONFIG: &str = "/etc/hearth/gateway.toml";
 const HOUSEHOLD_CONFIG: &str = "/data/hearth/gateway.toml";
+const FIRMWARE_QUEUES: &str = "/etc/hearth/queues.toml";
+const HOUSEHOLD_QUEUES: &str = "/data/hearth/queues.toml";
 const RUN_FOLDER: &str = "/run/hearth";
 
 fn main() -> ExitCode {
     log_to_kernel();
-    let mut config = None;
+    let (mut config, mut queues) = (None, None);
     let mut run_folder = RUN_FOLDER.to_owned();
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match (word.as_str(), words.next()) {
             ("--config", Some(path)) => config = Some(path),
+            ("--queues", Some(path)) => queues = Some(path),
             ("--run-dir", Some(path)) => run_folder = path,
             (_, _) => {
-                log::error!("unknown argument {word:?}; usage: [--config FILE] [--run-dir FOLDER]");
+                log::error!(
+                    "unknown argument {word:?}; usage: [--config FILE] [--queues FILE] [--run-dir FOLDER]"
+                );
                 return ExitCode::from(2);
             }
         }
@@ -40,7 +46,11 @@ fn main() -> ExitCode {
     let Some(config) = read else {
         return ExitCode::FAILURE;
     };
-    let done = Gateway::open(config, &run_folder)
+    let queues = match queues {
+        Some(path) => read_queues(&path),
+        None => household_queues().or_else(|| read_queues(FIRMWARE_QUEUES)),
+    };
+    let done = Gateway::open(config, queues, &run_folder)
         .map_err(|e| e.to_string())
         .and_then(|mut gateway| gateway.run().map_err(|e| e.to_string()));
     match done {
@@ -69,6 +79,27 @@ fn read(path: &str) -> Option<GatewayConfig> {
         .inspect_err(|e| log::error!("{path}: {e}"))
         .ok()?;
     GatewayConfig::parse(path, &text)
+        .inspect_err(|errors| errors.0.iter().for_each(|line| log::error!("{line}")))
+        .ok()
+}
+
+/// The household's sharing of the line, if it has a good one.
+fn household_queues() -> Option<QueueData> {
+    if !std::path::Path::new(HOUSEHOLD_QUEUES).exists() {
+        return None;
+    }
+    let data = read_queues(HOUSEHOLD_QUEUES);
+    if data.is_none() {
+        log::error!("{HOUSEHOLD_QUEUES} is not used; going on with {FIRMWARE_QUEUES}");
+    }
+    data
+}
+
+fn read_queues(path: &str) -> Option<QueueData> {
+    let text = std::fs::read_to_string(path)
+        .inspect_err(|e| log::error!("{path}: {e}"))
+        .ok()?;
+    QueueData::parse(path, &text)
         .inspect_err(|errors| errors.0.iter().for_each(|line| log::error!("{line}")))
         .ok()
 }

@@ -13,7 +13,7 @@ EXTERNAL = ROOT / "buildroot"
 MACHINES = {"hearth_qemu_x86_defconfig": "qemu-x86", "hearth_ce4235_defconfig": "ce4235"}
 SETTING = re.compile(r'(?:BR2|CONFIG)_\w+=(?:y|\d+|0x[0-9a-f]+|"[^"]*")|# (?:BR2|CONFIG)_\w+ is not set')
 # What the quick image and the firmware share: whoever takes one of these from elsewhere makes two products.
-SHARED = ["board/common/overlay", "board/common/gateway.toml", "board/common/services", "scripts/pack-service",
+SHARED = ["board/common/overlay", "board/common/gateway.toml", "board/common/queues.toml", "board/common/services", "scripts/pack-service",
           "scripts/lib/disk"]
 
 

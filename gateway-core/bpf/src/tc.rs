@@ -100,6 +100,19 @@ pub fn attach_egress(
     attach(netlink, index, (EGRESS, Order::Catch), program)
 }
 
+/// Runs `program` on every frame on its way out of the interface `index`, before [`attach_egress`]'s, which it
+/// leaves the verdict to. Replaced in the same way.
+///
+/// # Errors
+/// As [`attach_ingress`].
+pub fn attach_marker(
+    netlink: &mut Netlink,
+    index: u32,
+    program: &Program,
+) -> Result<(), KernelError> {
+    attach(netlink, index, (EGRESS, Order::Guard), program)
+}
+
 fn attach(
     netlink: &mut Netlink,
     index: u32,

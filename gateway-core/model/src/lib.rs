@@ -34,6 +34,8 @@ pub mod gateway;
 pub mod manifest;
 #[cfg(feature = "std")]
 pub mod plan;
+#[cfg(feature = "std")]
+pub mod queues;
 #[cfg(feature = "usage")]
 pub mod usage;
 

@@ -37,6 +37,15 @@ pub const MTU_ETHERNET: u16 = 1_500;
 /// Name of the bridge that the home's ports and bridged services belong to.
 pub const BRIDGE: &str = "br-lan";
 
+/// Names of the two ends of the pair on which downloads wait: in, and out again.
+pub const PAIR_NAMES: [&str; 2] = ["hp-down", "hp-down-out"];
+
+/// MTU of the pair, bytes: every port's packet fits (IPv4's own limit, RFC 791).
+pub const PAIR_MTU: u32 = 65_535;
+
+/// What a port hands on as one packet where nothing limits it, bytes (the kernel's own `GRO_MAX_SIZE`).
+pub const GRO_MAX: u32 = 65_536;
+
 /// Names of the TUN devices of the home's, the Internet's and the services' side.
 pub const TUN_NAMES: [&str; 3] = ["hp-lan", "hp-wan", "hp-svc"];
 

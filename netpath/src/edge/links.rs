@@ -17,10 +17,12 @@ const RTM_NEWROUTE: u16 = 24;
 const RTM_NEWNEIGH: u16 = 28;
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
+const IFLA_MTU: u16 = 4;
 const IFLA_MASTER: u16 = 10;
 const IFLA_TXQLEN: u16 = 13;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_NET_NS_FD: u16 = 28;
+const IFLA_GRO_MAX_SIZE: u16 = 58;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
 const IFLA_INFO_SLAVE_KIND: u16 = 4;
@@ -178,6 +180,20 @@ pub fn queue_length(netlink: &mut Netlink, index: u32, packets: u32) -> Result<(
     let message = Message::new(RTM_NEWLINK, 0, &ifinfomsg(index, 0, 0))
         .with(IFLA_TXQLEN, &packets.to_ne_bytes());
     netlink.request("set a queue length", message)
+}
+
+/// Sets how many bytes fit in a packet of a device.
+pub fn set_mtu(netlink: &mut Netlink, index: u32, bytes: u32) -> Result<(), KernelError> {
+    let message =
+        Message::new(RTM_NEWLINK, 0, &ifinfomsg(index, 0, 0)).with(IFLA_MTU, &bytes.to_ne_bytes());
+    netlink.request("set an MTU", message)
+}
+
+/// Sets how many bytes of a stream a device hands on as one packet.
+pub fn set_gro_max(netlink: &mut Netlink, index: u32, bytes: u32) -> Result<(), KernelError> {
+    let message = Message::new(RTM_NEWLINK, 0, &ifinfomsg(index, 0, 0))
+        .with(IFLA_GRO_MAX_SIZE, &bytes.to_ne_bytes());
+    netlink.request("limit what is handed on as one", message)
 }
 
 /// Gives a link a hardware address that stays, whatever joins it.

@@ -9,6 +9,7 @@ mod frame;
 mod limits;
 mod links;
 pub mod ports;
+mod queues;
 mod requests;
 mod services;
 mod wan;
@@ -21,12 +22,14 @@ use hearth_bpf::netlink::{Netlink, Watch};
 use hearth_model::Tick;
 use hearth_model::gateway::GatewayConfig;
 use hearth_model::protocol::{FromNetpath, WanStatus, Zone};
+use hearth_model::queues::QueueData;
 use hearth_netpath::counters::DropReason;
 use hearth_netpath::dhcp::DhcpEvent;
 use hearth_netpath::fastpath::FastPath;
 use hearth_netpath::limits::REPLY_MAX;
 use hearth_netpath::nat::{Nat, NatConfig, NatEvent, Verdict};
 use ports::{PortError, Tuns};
+use queues::Queues;
 use services::Services;
 use std::io;
 use std::ops::Range;
@@ -43,6 +46,7 @@ pub struct Gateway {
     netlink: Netlink,
     tuns: Tuns,
     services: Services,
+    queues: Queues,
     control: Control,
     watch: Watch,
     signals: OwnedFd,
@@ -82,7 +86,11 @@ impl Gateway {
     ///
     /// # Errors
     /// A [`PortError`] that names the device or file, and why.
-    pub fn open(config: GatewayConfig, run_folder: &str) -> Result<Gateway, PortError> {
+    pub fn open(
+        config: GatewayConfig,
+        queues: Option<QueueData>,
+        run_folder: &str,
+    ) -> Result<Gateway, PortError> {
         let on = |object: &str| {
             let object = object.to_owned();
             move |e: io::Error| PortError {
@@ -106,6 +114,8 @@ impl Gateway {
         };
         let mut carrier = fast::open(&mut tuns, &nat_config, now);
         let adoption = Adoption::begin(carrier.as_mut(), now);
+        let queues = Queues::open(&mut netlink, &tuns, &config.wan, queues);
+        queues.introduce(carrier.as_mut());
         let nat = Nat::with_carrier(nat_config, carrier);
         let socket = format!("{run_folder}/netpath.sock");
         Ok(Gateway {
@@ -113,6 +123,7 @@ impl Gateway {
             netlink,
             tuns,
             services: Services::new(run_folder).map_err(on(run_folder))?,
+            queues,
             control: Control::open(&socket).map_err(on(&socket))?,
             watch: Watch::links().map_err(on("rtnetlink"))?,
             signals: sys::signal_fd(&[libc::SIGTERM, libc::SIGUSR1]).map_err(on("signalfd"))?,
@@ -231,6 +242,7 @@ impl Gateway {
                 });
             match started {
                 Ok(side) => {
+                    self.queues.port(&mut self.netlink, side.index);
                     self.wan = Some(side);
                     self.wan_changed(now);
                 }
@@ -267,6 +279,7 @@ impl Gateway {
         } else {
             log::warn!("wan: {wan} has gone");
             self.wan = None;
+            self.queues.no_port();
         }
         if self.wan_status() != before {
             self.wan_changed(now);
@@ -313,7 +326,12 @@ impl Gateway {
             let Some(packet) = self.packet.get_mut(..length) else {
                 return Ok(());
             };
-            let out = match self.nat.packet(zone, packet, now, &mut self.reply) {
+            let before = queues::addresses(packet);
+            let verdict = self.nat.packet(zone, packet, now, &mut self.reply);
+            let ends = (before, queues::addresses(packet));
+            let mark = self.nat.passed_mark();
+            self.queues.announce(zone, ends, &verdict, mark);
+            let out = match verdict {
                 Verdict::Forward | Verdict::Local => &*packet,
                 Verdict::Reply(length) => self.reply.get(..length).unwrap_or_default(),
                 Verdict::Dhcp(range) => {

@@ -2,8 +2,8 @@
 //!
 //! Four security properties: packets are caught at ingress before a device comes up; of what is not
 //! IPv4, or has a VLAN tag, the kernel sees ARP alone; it forwards only what arrives from a TUN device,
-//! that is, what netpath has written there; and what it says itself to the Internet shows no inside
-//! address.
+//! or comes out of the pair on which downloads wait, that is, what netpath has decided about; and what it
+//! says itself to the Internet shows no inside address.
 
 use super::limits::{BRIDGE, MTU_ETHERNET, TUN_NAMES, TUN_QUEUE};
 use super::links;

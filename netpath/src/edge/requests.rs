@@ -2,9 +2,7 @@
 
 use super::{Gateway, limits};
 use hearth_model::limits::PROTOCOL_VERSION;
-use hearth_model::protocol::{
-    FromNetpath, Link, NetRefusal, NetReport, QueuePage, Shaping, ToNetpath,
-};
+use hearth_model::protocol::{FromNetpath, Link, NetRefusal, NetReport, NetworkShare, ToNetpath};
 use hearth_model::{ServiceId, Tick};
 use hearth_netpath::nat::NatEvent;
 
@@ -42,14 +40,15 @@ impl Gateway {
                     ours: PROTOCOL_VERSION,
                 },
             ),
-            ToNetpath::Attach { id, link, share: _ } => match self.attach(id, link, now) {
+            ToNetpath::Attach { id, link, share } => match self.attach(id, link, share, now) {
                 Ok(()) => FromNetpath::Attached { id },
                 Err(reason) => refused(Some(id), reason),
             },
             ToNetpath::Detach { id } => {
                 let ended = self.nat.event(NatEvent::Detach { id }, now);
                 self.services.remove(&mut self.netlink, id);
-                self.change_ways(now, |ways| ways.set_service(id, None));
+                self.queues.detach(&mut self.netlink, id);
+                self.services_changed(id, now);
                 match ended {
                     // A bridged service was never the NAT machine's.
                     Ok(()) | Err(NetRefusal::NotAttached) => FromNetpath::Detached { id },
@@ -60,13 +59,9 @@ impl Gateway {
                 self.forwarded(forward.id, NatEvent::Forward(forward), now)
             }
             ToNetpath::Unforward { id } => self.forwarded(id, NatEvent::Unforward { id }, now),
-            // No queue is set up.
-            ToNetpath::Queues { direction, from: _ } => FromNetpath::Queues(QueuePage {
-                direction,
-                shaping: Shaping::Off,
-                rows: heapless::Vec::new(),
-                next: None,
-            }),
+            ToNetpath::Queues { direction, from } => {
+                FromNetpath::Queues(self.queues.page(&mut self.netlink, direction, from))
+            }
             ToNetpath::OpenPorts(forward) => {
                 let ports = forward.ports;
                 match self.nat.event(NatEvent::OpenPorts(forward), now) {
@@ -117,7 +112,13 @@ impl Gateway {
         }
     }
 
-    fn attach(&mut self, id: ServiceId, link: Link, now: Tick) -> Result<(), NetRefusal> {
+    fn attach(
+        &mut self,
+        id: ServiceId,
+        link: Link,
+        share: NetworkShare,
+        now: Tick,
+    ) -> Result<(), NetRefusal> {
         // The NAT machine first: it refuses a wrong address before anything is changed.
         let event = match link {
             Link::Routed { address, policy } => NatEvent::Attach {
@@ -140,10 +141,25 @@ impl Gateway {
         if made.is_err() {
             self.nat.event(NatEvent::Detach { id }, now)?;
         }
-        let way = self.services.way(id);
-        self.change_ways(now, |ways| ways.set_service(id, way));
+        match (&made, link) {
+            (Ok(()), Link::Routed { address, .. } | Link::Bridged { address, .. }) => {
+                self.queues.attach(&mut self.netlink, id, address, share);
+            }
+            (Err(_), _) => self.queues.detach(&mut self.netlink, id),
+        }
+        self.services_changed(id, now);
         self.adopt(now);
         made
+    }
+
+    /// Lets flows leave as the service's link and its part of the line are now.
+    fn services_changed(&mut self, id: ServiceId, now: Tick) {
+        let (way, members) = (self.services.way(id), self.queues.members.clone());
+        self.change_ways(now, |ways| {
+            ways.set_service(id, way);
+            ways.members = members;
+        });
+        self.queues_changed();
     }
 }
 

@@ -149,13 +149,15 @@ pub fn entry(from: &Tuple, to: &Tuple, way: &Way, role: u8, at: u64) -> Entry {
     }
 }
 
-/// The same entry without what the program itself writes.
+/// The same entry without what the program itself writes, and without how long its packets may wait, which
+/// is no reason to end a flow.
 #[must_use]
 pub fn decided(entry: &Entry) -> Entry {
     Entry {
         packets: 0,
         bytes: 0,
         seen: 0,
+        priority: 0,
         ..*entry
     }
 }
@@ -280,6 +282,7 @@ pub fn config_bytes(config: &Config) -> [u8; CONFIG_SIZE] {
         out.put(&device.to_ne_bytes());
     }
     out.put(&config.layout.to_ne_bytes());
+    out.put(&config.pair.to_ne_bytes());
     bytes
 }
 
@@ -291,6 +294,8 @@ pub fn config_from(bytes: &[u8; CONFIG_SIZE]) -> Config {
         valid_until: from.count(),
         daemon: [from.word(), from.word(), from.word()],
         layout: from.word(),
+        pair: from.word(),
+        zero: 0,
     }
 }
 

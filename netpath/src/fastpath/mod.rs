@@ -21,10 +21,11 @@ use hearth_bpf::object::{MapSpec, Object};
 use hearth_bpf::program::{Kind, Program};
 use hearth_bpf::{KernelError, LoadError};
 use hearth_model::Tick;
+use hearth_model::queues::CodePoint;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
-use ways::{Mtus, Ways};
+use ways::{Mtus, Way, Ways};
 
 /// The committed object; `scripts/bpf` makes it.
 const OBJECT: &[u8] = include_bytes!("../../bpf/fastpath.o");
@@ -70,6 +71,8 @@ pub struct FastPath {
     clock: Clock,
     /// Where packets leave; whoever changes it takes all flows back.
     pub ways: Ways,
+    /// Where downloads wait; 0: nowhere. What an earlier process has said holds until the next beat.
+    pub pair: u32,
 }
 
 /// The programs: for what arrives from the home, the Internet and the services, and at the home's port
@@ -130,6 +133,7 @@ impl FastPath {
             }
         }
         let mut fast = FastPath {
+            pair: said_before(&maps),
             maps,
             daemon,
             clock,
@@ -149,6 +153,8 @@ impl FastPath {
             valid_until: clock.nanoseconds_at(clock.tick.after_ms(HEARTBEAT_MS)),
             daemon: self.daemon,
             layout: abi::LAYOUT,
+            pair: self.pair,
+            zero: 0,
         };
         let map = self.maps.get(CONFIG).ok_or(missing(CONFIG))?;
         Ok(map.update(&FIRST, &entry::config_bytes(&config), When::Any)?)
@@ -199,7 +205,7 @@ impl FastPath {
     /// one of them yet.
     #[must_use]
     pub fn is_current(&self, pair: &Pair) -> Option<bool> {
-        let wanted = self.entries(pair, 0)?;
+        let wanted = self.entries(pair, CodePoint::default(), 0)?;
         let mut found = wanted.iter().map(|(key, wanted)| {
             let is = self.look_up(key);
             is.is_some_and(|is| entry::decided(&is) == entry::decided(wanted))
@@ -208,13 +214,16 @@ impl FastPath {
     }
 
     /// Both entries of a flow, the answers' first.
-    fn entries(&self, pair: &Pair, at: u64) -> Option<[(Key, Entry); 2]> {
+    fn entries(&self, pair: &Pair, mark: CodePoint, at: u64) -> Option<[(Key, Entry); 2]> {
         let Pair {
             initiator,
             responder,
         } = pair;
         let one = |from: &Tuple, to: &Tuple, role| {
-            let way = self.ways.to(to.zone, to.source)?;
+            let way = Way {
+                priority: self.ways.members.class(from, to, mark),
+                ..self.ways.to(to.zone, to.source)?
+            };
             Some((entry::key(from), entry::entry(from, to, &way, role, at)))
         };
         Some([
@@ -264,9 +273,9 @@ impl FastPath {
 }
 
 impl Carrier for FastPath {
-    fn carry(&mut self, pair: &Pair, now: Tick) -> Option<Passed> {
+    fn carry(&mut self, pair: &Pair, mark: CodePoint, now: Tick) -> Option<Passed> {
         let map = self.maps.get(FLOWS)?;
-        let entries = self.entries(pair, self.clock.nanoseconds_at(now))?;
+        let entries = self.entries(pair, mark, self.clock.nanoseconds_at(now))?;
         for (key, value) in &entries {
             let (key, value) = (entry::key_bytes(key), entry::entry_bytes(value));
             if map.update(&key, &value, When::Any).is_err() {
@@ -306,6 +315,16 @@ fn pinned(object: &Object, folder: &Path) -> Option<Vec<Map>> {
     let mut value = [0; entry::CONFIG_SIZE];
     let read = config.lookup(&FIRST, &mut value).ok()?;
     (read && entry::config_from(&value).layout == abi::LAYOUT).then_some(maps)
+}
+
+/// Where downloads waited for the process that wrote the configuration; 0 in a new map.
+fn said_before(maps: &Maps) -> u32 {
+    let mut value = [0; entry::CONFIG_SIZE];
+    let read = maps.get(CONFIG).map(|map| map.lookup(&FIRST, &mut value));
+    match read {
+        Some(Ok(true)) => entry::config_from(&value).pair,
+        Some(Ok(false) | Err(_)) | None => 0,
+    }
 }
 
 /// Forgets the maps of an earlier process; programs that are attached keep theirs.

@@ -82,6 +82,7 @@ pub fn run(object: &Object) -> Result<(), FastPathError> {
             valid_until,
             daemon: [1; 3],
             layout: abi::LAYOUT,
+            ..Config::default()
         })
     };
     config.update(&FIRST, &beats(u64::MAX), When::Any)?;

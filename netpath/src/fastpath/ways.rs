@@ -1,13 +1,11 @@
 //! Where packets leave, side by side with what the kernel's routes say: pure.
 
+use crate::queue::Members;
 use core::net::Ipv4Addr;
 use hearth_model::ServiceId;
 use hearth_model::gateway::same_net;
 use hearth_model::limits::SERVICES_MAX;
 use hearth_model::protocol::{WanLease, Zone};
-
-/// `TC_PRIO_BESTEFFORT`: there are no classes yet.
-const PRIORITY: u32 = 0;
 
 /// The way of a packet out of the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +14,7 @@ pub struct Way {
     pub interface: u32,
     /// Neighbour there.
     pub next_hop: Ipv4Addr,
-    /// `skb->priority`.
+    /// `skb->priority`; 0 as long as nobody has classed the packet.
     pub priority: u32,
     /// What the link carries at most, bytes.
     pub mtu: u16,
@@ -42,6 +40,8 @@ pub struct Ways {
     /// The Internet's port, and its address.
     pub wan: Option<(u32, WanLease)>,
     services: Box<[Option<(u32, Ipv4Addr)>]>,
+    /// Whose packets are of which class.
+    pub members: Members,
 }
 
 impl Ways {
@@ -53,6 +53,7 @@ impl Ways {
             lan: None,
             wan: None,
             services: (0..SERVICES_MAX).map(|_| None).collect(),
+            members: Members::default(),
         }
     }
 
@@ -92,7 +93,7 @@ impl Ways {
         Some(Way {
             interface,
             next_hop,
-            priority: PRIORITY,
+            priority: 0,
             mtu,
         })
     }

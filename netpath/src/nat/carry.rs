@@ -17,6 +17,7 @@ use crate::wire::ipv4::Part;
 use crate::wire::transport::{Kind, Protocol, TcpFlags};
 use hearth_model::Tick;
 use hearth_model::protocol::Zone;
+use hearth_model::queues::CodePoint;
 
 /// A flow by the tuples under which its two ends' packets arrive: each leaves as the other reversed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +47,9 @@ const SIDES: [Side; 2] = [Side::Initiator, Side::Responder];
 
 /// What carries flows past this machine.
 pub trait Carrier {
-    /// Starts to carry both directions, the answers' first; `None` where it does not.
-    fn carry(&mut self, pair: &Pair, now: Tick) -> Option<Passed>;
+    /// Starts to carry both directions, the answers' first; `None` where it does not. `mark`: the code point
+    /// with which the inside sends.
+    fn carry(&mut self, pair: &Pair, mark: CodePoint, now: Tick) -> Option<Passed>;
     /// What has passed so far; `None` where it does not carry the flow (any more).
     fn passed(&self, pair: &Pair) -> Option<Passed>;
     /// Stops, and says what has passed to the very end.
@@ -59,7 +61,7 @@ pub trait Carrier {
 pub struct Nobody;
 
 impl Carrier for Nobody {
-    fn carry(&mut self, _: &Pair, _: Tick) -> Option<Passed> {
+    fn carry(&mut self, _: &Pair, _: CodePoint, _: Tick) -> Option<Passed> {
         None
     }
     fn passed(&self, _: &Pair) -> Option<Passed> {
@@ -71,8 +73,8 @@ impl Carrier for Nobody {
 }
 
 impl<C: Carrier> Carrier for Option<C> {
-    fn carry(&mut self, pair: &Pair, now: Tick) -> Option<Passed> {
-        self.as_mut()?.carry(pair, now)
+    fn carry(&mut self, pair: &Pair, mark: CodePoint, now: Tick) -> Option<Passed> {
+        self.as_mut()?.carry(pair, mark, now)
     }
     fn passed(&self, pair: &Pair) -> Option<Passed> {
         self.as_ref()?.passed(pair)
@@ -131,14 +133,14 @@ impl<C: Carrier> Nat<C> {
             Kind::Udp => true,
             Kind::EchoRequest | Kind::EchoReply | Kind::IcmpError => false,
         };
-        let pair = session.pair();
+        let (pair, mark) = (session.pair(), session.mark);
         // One that talks to itself by its own mapping has one tuple for both ends.
         let fits = plain && part == Part::Whole && pair.initiator != pair.responder;
         if !fits || session.packets < CARRY_AFTER || session.carried.is_some() {
             return;
         }
         session.packets = 0;
-        let started = self.carrier.carry(&pair, now);
+        let started = self.carrier.carry(&pair, mark, now);
         if started.is_some()
             && let Some(session) = self.sessions.get_mut(row)
         {

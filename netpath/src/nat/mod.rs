@@ -46,6 +46,7 @@ use hearth_model::gateway::NatChoices;
 use hearth_model::protocol::{
     Forward, HouseholdForward, NetReport, NetworkPolicy, WanLease, WanPorts, Zone,
 };
+use hearth_model::queues::CodePoint;
 use hearth_model::{ServiceId, Tick};
 use household::Household;
 use judge::{Arrival, Step};
@@ -188,6 +189,8 @@ pub struct Nat<C: Carrier = Nobody> {
     random: Random,
     /// The WAN's latest address, which the mappings belong to.
     mapped_to: Option<Ipv4Addr>,
+    /// The mark of the flow of the packet that has passed last.
+    passed_mark: CodePoint,
     carrier: C,
     /// Flows that it carries.
     carried: usize,
@@ -229,6 +232,7 @@ impl<C: Carrier> Nat<C> {
             identification: first,
             random,
             mapped_to: None,
+            passed_mark: CodePoint::default(),
             carrier,
             carried: 0,
             swept: 0,
@@ -245,6 +249,7 @@ impl<C: Carrier> Nat<C> {
         reply: &mut [u8],
     ) -> Verdict {
         self.counters.receive(from);
+        self.passed_mark = CodePoint::default();
         match self.decide(from, packet, now) {
             Ok(Pass::Forward) => {
                 self.counters.forwarded = self.counters.forwarded.wrapping_add(1);
@@ -406,6 +411,12 @@ impl<C: Carrier> Nat<C> {
             dropped: counters.refused_all(),
             fast_path: None,
         }
+    }
+
+    /// The code point with which the inside sends in the flow of the packet that was passed on last.
+    #[must_use]
+    pub fn passed_mark(&self) -> CodePoint {
+        self.passed_mark
     }
 
     /// Packets by verdict.

@@ -15,6 +15,7 @@ use crate::wire::transport::{Ports, Protocol};
 use core::net::Ipv4Addr;
 use hearth_model::Tick;
 use hearth_model::protocol::Zone;
+use hearth_model::queues::CodePoint;
 
 /// What identifies a packet's flow, as it arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -72,6 +73,8 @@ pub struct Session {
     pub peer: Option<Row>,
     /// Packets that the machine itself has passed on, as far as that decides whether the flow lasts.
     pub packets: u8,
+    /// The code point with which its inside has sent last.
+    pub mark: CodePoint,
     /// While it is carried: what had passed when that was looked at last.
     pub carried: Option<Passed>,
     /// Differs from that of an earlier flow in the same row.
@@ -99,6 +102,7 @@ impl Session {
             target: None,
             peer: None,
             packets: 0,
+            mark: CodePoint::default(),
             carried: None,
             serial: 0,
             due: 0,

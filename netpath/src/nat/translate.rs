@@ -17,6 +17,7 @@ use crate::wire::transport::{self, Kind, Ports, Protocol};
 use core::net::Ipv4Addr;
 use hearth_model::Tick;
 use hearth_model::protocol::Zone;
+use hearth_model::queues::CodePoint;
 
 /// Largest step from the name of one datagram that leaves in fragments to the next.
 const IDENTIFICATION_STEP_MAX: u32 = 8;
@@ -51,6 +52,7 @@ impl<C: Carrier> Nat<C> {
             // Without a share it stays finished, and passes until its time is over.
             self.revive(row, state).ok();
         }
+        self.read_mark(row, arrived, packet);
         self.refresh(row, side, kind, now);
         self.offer(row, kind, packet.part(), now);
         if packet.part() == Part::First {
@@ -72,6 +74,16 @@ impl<C: Carrier> Nat<C> {
         };
         transport::rewrite(opposite.protocol, packet.payload_mut(), ports, delta);
         Ok(Pass::Forward)
+    }
+
+    /// What the inside says in a flow holds for what the Internet sends in it.
+    fn read_mark(&mut self, row: Row, arrived: Zone, packet: &Ipv4<'_>) {
+        if let Some(session) = self.sessions.get_mut(row) {
+            if arrived != Zone::Wan {
+                session.mark = CodePoint::of_tos(packet.tos());
+            }
+            self.passed_mark = session.mark;
+        }
     }
 
     /// Moves the state and the timer of a flow. What comes from the Internet prolongs no UDP or
@@ -198,7 +210,9 @@ impl<C: Carrier> Nat<C> {
             } => (row, serial, side, identification),
         };
         let session = self.sessions.get(row).filter(|s| s.serial == serial);
-        let opposite = *session.ok_or(DropReason::FragmentUnknown)?.opposite(side);
+        let session = session.ok_or(DropReason::FragmentUnknown)?;
+        let opposite = *session.opposite(side);
+        self.passed_mark = session.mark;
         // No answers about a later fragment (RFC 1122 3.2.2).
         self.check_link(opposite.zone, packet)
             .map_err(Refusal::silent)?;

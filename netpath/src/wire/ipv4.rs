@@ -123,6 +123,12 @@ impl<'a> Ipv4<'a> {
         u16::from_be_bytes([self.header[2], self.header[3]])
     }
 
+    /// The second byte: code point and congestion (RFC 2474, RFC 3168).
+    #[must_use]
+    pub fn tos(&self) -> u8 {
+        self.header[1]
+    }
+
     /// The identification field.
     #[must_use]
     pub fn identification(&self) -> u16 {

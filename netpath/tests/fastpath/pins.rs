@@ -4,6 +4,7 @@ use super::support::*;
 use hearth_bpf::map::{Map, When};
 use hearth_bpf::object::Object;
 use hearth_model::protocol::Zone;
+use hearth_model::queues::CodePoint;
 use hearth_netpath::fastpath::{FastPath, FastPathError, abi, entry};
 use hearth_netpath::limits::HEARTBEAT_MS;
 use hearth_netpath::nat::{Carrier, Pair, Tuple};
@@ -51,7 +52,10 @@ fn flows_outlive_their_process_and_the_next_one_finds_them_whole_or_not_at_all()
     let pins = Pins::new();
     let (mut fast, programs) = open(&pins.folder()).unwrap();
     for port in [5_000, 5_001, 5_002] {
-        assert!(fast.carry(&flow(port), clock().tick).is_some());
+        assert!(
+            fast.carry(&flow(port), CodePoint::default(), clock().tick)
+                .is_some()
+        );
     }
     let packet = udp((ANN, 5_000), (FAR, 9_000), b"data");
     let frame = [&[0; 12][..], &[8, 0], &packet].concat();
@@ -104,7 +108,8 @@ fn maps_of_another_layout_are_not_adopted() {
     // given flows of a process with another layout
     let pins = Pins::new();
     let (mut fast, _programs) = open(&pins.folder()).unwrap();
-    fast.carry(&flow(5_000), clock().tick).unwrap();
+    fast.carry(&flow(5_000), CodePoint::default(), clock().tick)
+        .unwrap();
     let config = map(&pins.folder(), "CONFIG");
     let mut value = [0; entry::CONFIG_SIZE];
     config.lookup(&[0; 4], &mut value).unwrap();
@@ -119,7 +124,8 @@ fn maps_of_another_layout_are_not_adopted() {
     let (mut fast, _programs) = open(&pins.folder()).unwrap();
     assert_eq!(flows(&mut fast), []);
     // and the one after it finds this one's
-    fast.carry(&flow(5_001), clock().tick).unwrap();
+    fast.carry(&flow(5_001), CodePoint::default(), clock().tick)
+        .unwrap();
     let (mut fast, _programs) = open(&pins.folder()).unwrap();
     assert_eq!(flows(&mut fast), [flow(5_001)]);
 }
@@ -130,7 +136,8 @@ fn a_program_whose_owner_is_gone_for_good_stops() {
     let pins = Pins::new();
     let (mut fast, programs) = open(&pins.folder()).unwrap();
     let now = clock();
-    fast.carry(&flow(5_000), now.tick).unwrap();
+    fast.carry(&flow(5_000), CodePoint::default(), now.tick)
+        .unwrap();
     let packet = udp((ANN, 5_000), (FAR, 9_000), b"data");
     let frame = [&[0; 12][..], &[8, 0], &packet].concat();
     let passes = || programs[0].test_run(&frame, &mut [], 1).unwrap().packet != frame;

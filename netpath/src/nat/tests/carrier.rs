@@ -7,6 +7,7 @@ use crate::wire::ipv4::{Ipv4, Part};
 use crate::wire::transport::{self, Kind, Ports};
 use hearth_model::Tick;
 use hearth_model::protocol::{Forward, NetworkPolicy, Transport, Zone, Zone::*};
+use hearth_model::queues::CodePoint;
 use std::collections::HashMap;
 
 /// The fast path as the program does it, in a table of this process.
@@ -68,7 +69,7 @@ impl Model {
 }
 
 impl Carrier for Model {
-    fn carry(&mut self, pair: &Pair, now: Tick) -> Option<Passed> {
+    fn carry(&mut self, pair: &Pair, _: CodePoint, now: Tick) -> Option<Passed> {
         if self.refuses {
             return None;
         }

@@ -70,6 +70,8 @@ pub struct Lab {
     holder: Option<Running>,
     peers: Vec<Running>,
     netpath: Option<Running>,
+    /// How the line is shared: the firmware's own.
+    pub queues: PathBuf,
 }
 
 impl Lab {
@@ -82,6 +84,7 @@ impl Lab {
             holder: None,
             peers: Vec::new(),
             netpath: None,
+            queues: concat!(env!("CARGO_MANIFEST_DIR"), "/../board/common/queues.toml").into(),
         };
         for side in [Side::Gateway, Side::Lan, Side::Wan] {
             let space = lab.space(side);
@@ -229,6 +232,7 @@ impl Lab {
         let mut command = self.command(Side::Gateway, &[binary]);
         command.args(["--config".as_ref(), config.as_os_str()]);
         command.args(["--run-dir".as_ref(), run_folder.as_os_str()]);
+        command.args(["--queues".as_ref(), self.queues.as_os_str()]);
         self.netpath = Some(spawn(command.stderr(log)));
     }
 
@@ -332,6 +336,16 @@ impl Lab {
         let root = format!("/proc/{}/root", self.holder_pid());
         let pin = self.path(&format!("netns/{number}"));
         PathBuf::from(&root).join(pin.strip_prefix("/").unwrap())
+    }
+
+    /// Says what the line carries, before the program starts.
+    pub fn set_line(&self, upload: &str, download: &str) {
+        let path = self.path("gateway.toml");
+        let rates = format!("upload = \"{upload}\"\ndownload = \"{download}\"\n[services]");
+        let text = fs::read_to_string(&path)
+            .unwrap()
+            .replace("[services]", &rates);
+        fs::write(path, text).unwrap();
     }
 
     /// The hardware address of an interface of the gateway.
