@@ -7,6 +7,8 @@ def test_what_the_household_asked_for_survives_a_reboot(lan, gateway):
     # given one service stopped that starts by itself, and one started that does not
     gateway.check("hearth stop nginx")
     gateway.check("hearth start probe", timeout=120)
+    # and a port-forward
+    gateway.check("hearth forward add udp 27015 192.168.1.60")
     # when
     gateway.reboot()
     # then each is as asked, and the rest is as always
@@ -14,7 +16,10 @@ def test_what_the_household_asked_for_survives_a_reboot(lan, gateway):
     gateway.wait_active("dnsmasq", 120)
     row = gateway.ps()["nginx"]
     assert (row["state"], row["wanted"], row["pid"]) == ("Idle", False, 0)
+    (forward,) = gateway.json("forward list")
+    assert (forward["first"], forward["host"], forward["state"]) == (27015, "192.168.1.60", "open")
     # and can be changed back
+    gateway.check("hearth forward remove udp 27015")
     gateway.check("hearth start nginx")
     gateway.check("hearth stop probe")
     assert "nginx" in lan.get("http://192.168.1.1:8080/")

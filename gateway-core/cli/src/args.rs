@@ -111,7 +111,8 @@ pub(crate) enum ForwardAction {
         /// Address of a host of the home, or name of a service.
         target: String,
         /// The target's port, of a range the first; the same where none is given.
-        port: Option<u16>,
+        #[arg(value_name = "PORT")]
+        to_port: Option<u16>,
         #[command(flatten)]
         format: Format,
     },
@@ -205,4 +206,35 @@ pub(crate) struct Target {
     pub(crate) name: ServiceName,
     #[command(flatten)]
     pub(crate) format: Format,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn no_two_words_of_a_command_have_one_name() {
+        Args::command().debug_assert();
+        // given a forward with and without the target's port
+        for (words, expected) in [
+            (&["tcp", "8022", "192.168.1.50", "22"][..], Some(22)),
+            (&["udp", "8000-8010", "web"], None),
+        ] {
+            // when it is read, then each word is where it belongs
+            let line = ["hearth", "forward", "add"].iter().chain(words);
+            let args = Args::try_parse_from(line).unwrap();
+            let Command::Forward(ForwardAction::Add {
+                ports,
+                target,
+                to_port,
+                ..
+            }) = args.command
+            else {
+                panic!("another command");
+            };
+            assert_eq!((ports.port.as_str(), target.as_str()), (words[1], words[2]));
+            assert_eq!(to_port, expected);
+        }
+    }
 }

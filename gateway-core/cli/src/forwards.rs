@@ -36,7 +36,7 @@ pub(crate) async fn forward(api: &Api, action: &ForwardAction) -> Result<(), Tro
         ForwardAction::Add {
             ports,
             target,
-            port,
+            to_port,
             format,
         } => {
             let ports = ports.read()?;
@@ -48,7 +48,7 @@ pub(crate) async fn forward(api: &Api, action: &ForwardAction) -> Result<(), Tro
                     words::ascii(target)
                 )));
             }
-            let to_port = port.unwrap_or(ports.first);
+            let to_port = to_port.unwrap_or(ports.first);
             let asked = format!("{}?to={target}&port={to_port}", path(&ports));
             let answer = api.post(&asked, ANSWER_WAIT).await?;
             show(format, &answer, |one: PortForward| render::forward(&one))
