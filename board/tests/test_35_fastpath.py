@@ -25,7 +25,7 @@ def test_it_is_on_and_compiled(gateway):
     # given hearth-netpath, which attaches only what the kernel has compiled, then it says so
     assert gateway.status()["nat"]["fast_path"] is not None, gateway.check("dmesg | grep 'fast path'")
     assert gateway.read("/proc/sys/net/core/bpf_jit_enable").strip() == "1"
-    assert gateway.check("ls /sys/fs/bpf/hearth").split() == ["CONFIG", "FLOWS"]
+    assert gateway.check("ls /sys/fs/bpf/hearth").split() == ["CONFIG", "COUNTS", "FLOWS", "HOSTS"]
 
 
 def test_it_is_the_machine_packet_by_packet(gateway, home):

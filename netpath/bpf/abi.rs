@@ -5,10 +5,41 @@
 //! end hold on each. Fields of packets are as they lie in the packet (network byte order).
 
 /// Changes with the layout or the meaning of anything here: maps of another one are not adopted.
-pub const LAYOUT: u32 = 2;
+pub const LAYOUT: u32 = 3;
 
 /// Entries of the map of flows: two for each of the daemon's sessions.
 pub const ENTRIES_MAX: u32 = 65_536;
+
+/// Hosts of the home, by the last bits of their addresses, and as many services.
+pub const HOSTS_MAX: u32 = 1_024;
+
+/// Where the hosts are counted that the daemon does not know.
+pub const STRANGERS: u32 = 2 * HOSTS_MAX;
+
+/// Packets of one host that may come to the daemon in a round: an eighth of what its queue holds. A round ends
+/// when all that waited at its begin has been taken, so that twice as many wait at most, and a host which
+/// sends more leaves room for the others.
+pub const WAITING_MAX: u32 = 256;
+
+/// Packets of all strangers that may come to the daemon at once.
+pub const STRANGERS_MAX: u32 = 64;
+
+/// After how much time another packet of a stranger may come, as a power of two of nanoseconds: 34 ms. What
+/// invented senders open in the 5 minutes that a flow lasts is then a quarter of the daemon's table.
+pub const STRANGER_SHIFT: u32 = 25;
+
+/// [`Count`]: packets of a host of the home that were refused, beyond its share of the queue.
+pub const BUSY: u32 = 0;
+/// The same of a service.
+pub const SERVICE_BUSY: u32 = 1;
+/// Of a stranger, beyond what all of them may.
+pub const STRANGER: u32 = 2;
+/// Packets from the home that were let to the daemon.
+pub const LET: u32 = 3;
+/// The same of services.
+pub const SERVICE_LET: u32 = 4;
+/// Counters.
+pub const COUNTS_MAX: u32 = 5;
 
 /// The side a packet arrives from: the home.
 pub const LAN: u8 = 0;
@@ -73,6 +104,26 @@ pub struct Entry {
     pub seen: u64,
 }
 
+/// A host, and what of it waits for the daemon.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Host {
+    /// Its address.
+    pub address: u32,
+    /// Its hardware address, as the kernel has learned it.
+    pub hardware: [u16; 3],
+    /// Always 0.
+    pub zero: u16,
+    /// [`Config::rounds`] when it sent the first of `waiting`; of strangers, when the last one came, in units
+    /// of [`STRANGER_SHIFT`].
+    pub round: u32,
+    /// Packets of this round.
+    pub waiting: u32,
+}
+
+/// Packets on their way to the daemon, by what became of them.
+pub type Count = u64;
+
 /// What holds for every packet.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,6 +137,10 @@ pub struct Config {
     pub layout: u32,
     /// Where downloads wait before they leave by an entry's interface; 0: they do not.
     pub pair: u32,
+    /// Changes, by side, with each round.
+    pub rounds: [u32; 3],
+    /// 1 where the daemon knows the hosts of the home: then all others are strangers.
+    pub knows_hosts: u32,
     /// Always 0.
     pub zero: u32,
 }
@@ -95,5 +150,6 @@ const _: () = {
     assert!(size_of::<Key>() == 16 && offset_of!(Key, zone) == 13);
     assert!(size_of::<Entry>() == 56 && offset_of!(Entry, mtu) == 28);
     assert!(offset_of!(Entry, packets) == 32 && offset_of!(Entry, seen) == 48);
-    assert!(size_of::<Config>() == 32 && offset_of!(Config, pair) == 24);
+    assert!(size_of::<Config>() == 48 && offset_of!(Config, pair) == 24);
+    assert!(size_of::<Host>() == 20 && offset_of!(Host, round) == 12);
 };

@@ -1,14 +1,15 @@
 //! The fast path: at tc ingress, repeats for each packet of a live flow what hearth-netpath has decided
 //! about it, and hands every other packet to hearth-netpath.
 //!
-//! What it knows is in two maps (abi.rs): FLOWS, an entry for each direction of a flow, and CONFIG. It
-//! decides nothing: a packet that is not of the plainest kind, or that the daemon has to see (fragments,
+//! What it knows about flows is in two maps (abi.rs): FLOWS, an entry for each direction of a flow, and
+//! CONFIG. It decides nothing about them: a packet that is not of the plainest kind, or that the daemon has to see (fragments,
 //! options, SYN, FIN, RST, the last hop, larger than the next link), goes where all packets without an
-//! entry go, unchanged. One function a side of the gateway, and one for the home's port, before the
-//! bridge: what is sent to the gateway need not go through it.
+//! entry go, unchanged: to the daemon, as far as there is room (waiting.rs). One function a side of the
+//! gateway, and one for the home's port, before the bridge: what is sent to the gateway need not go through it.
 #![no_std]
 
 pub mod abi;
+mod waiting;
 
 use abi::{Config, ENTRIES_MAX, Entry, Key, LAN, SERVICE, WAN};
 use core::cell::Cell;
@@ -310,8 +311,7 @@ fn arrives(skb: &mut Skb, zone: u8) -> i32 {
     let config: &Config = unsafe { config.as_ref() };
     match carry(skb, zone, config) {
         Some(verdict) => verdict,
-        // SAFETY: it wants nothing.
-        None => unsafe { redirect(config.daemon[zone as usize], 0) as i32 },
+        None => waiting::to_daemon(skb, zone, config),
     }
 }
 

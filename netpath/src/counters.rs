@@ -62,6 +62,17 @@ impl Counters {
         self.carried = (all.wrapping_add(packets), all_bytes.wrapping_add(bytes));
     }
 
+    /// Counts packets that were not passed on before the machine saw them.
+    pub fn keep_out(&mut self, from: Zone, reason: DropReason, packets: u64) {
+        let rows = [
+            self.received.get_mut(from as usize),
+            self.dropped.get_mut(reason as usize),
+        ];
+        for count in rows.into_iter().flatten() {
+            *count = count.wrapping_add(packets);
+        }
+    }
+
     /// Counts one packet that was not passed on, and not answered.
     pub fn drop(&mut self, reason: DropReason) {
         bump(self.dropped.get_mut(reason as usize));

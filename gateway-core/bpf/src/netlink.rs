@@ -33,6 +33,8 @@ const ERRNO_MAX: i32 = 4095;
 const HEADER: usize = 16;
 /// `RTMGRP_LINK`: links that come, change or go.
 const GROUP_LINK: u32 = 1;
+/// `RTMGRP_NEIGH`: neighbours, the same.
+const GROUP_NEIGHBOUR: u32 = 4;
 /// `NLA_F_NESTED`
 const NESTED: u16 = 0x8000;
 
@@ -208,7 +210,7 @@ impl Netlink {
     }
 }
 
-/// A socket that becomes readable when a link of its network namespace comes, changes or goes.
+/// A socket that becomes readable when something of its network namespace comes, changes or goes.
 #[derive(Debug)]
 pub struct Watch(OwnedFd);
 
@@ -221,7 +223,15 @@ impl Watch {
         sys::netlink_socket(GROUP_LINK).map(Watch)
     }
 
-    /// Forgets what has come; the caller looks at the links themselves. What did not fit into the
+    /// Watches the hosts that the caller's network namespace knows by their hardware addresses.
+    ///
+    /// # Errors
+    /// As socket(2) and bind(2).
+    pub fn neighbours() -> io::Result<Watch> {
+        sys::netlink_socket(GROUP_NEIGHBOUR).map(Watch)
+    }
+
+    /// Forgets what has come; the caller looks at the things themselves. What did not fit into the
     /// socket's buffer is a change too.
     pub fn drain(&self) {
         let mut buffer = [0; 512];

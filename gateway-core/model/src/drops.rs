@@ -47,6 +47,14 @@ macro_rules! reasons {
 reasons! {
     /// Why a packet was not passed on.
     DropReason {
+        /// Its host has sent more new packets than its share of what can wait for a decision.
+        HostBusy => "host_busy_packets",
+            "packets of a device that opens far more connections than there is room for at once",
+            "if they are many, look which device it is: it may be infected";
+        /// Its source is not known at the hardware address that it came from, and strangers have sent many.
+        HostUnknown => "host_unknown_packets",
+            "packets whose sender's address is invented, or another device's",
+            "a few are normal when a device joins; many come from a hostile device in the home";
         /// Shorter than its headers say, another version, or a header length below 20 bytes.
         MalformedIp => "ip_malformed_packets",
             "packets that are no proper IPv4",

@@ -8,8 +8,8 @@ pub const PACKET_MAX: usize = 65_535;
 pub const BATCH: usize = 64;
 
 /// Packets that wait in a TUN device, a miss queue in front of this process: at 1500 bytes each
-/// about 1.5 MB, 12 ms of a gigabit. More only adds delay.
-pub const TUN_QUEUE: u32 = 1_000;
+/// about 3 MB, 24 ms of a gigabit. More only adds delay; three hosts that flood it do not fill it.
+pub const TUN_QUEUE: u32 = 2_048;
 
 /// Where the fast path's maps are pinned: in a bpf file system, which PID 1 mounts.
 pub const PINS: &str = "/sys/fs/bpf/hearth";
@@ -27,6 +27,10 @@ pub const PORT_RETRY_MS: u64 = 2_000;
 
 /// Control records handled before packets get their turn.
 pub const CONTROL_BATCH: usize = 16;
+
+/// Hosts that the kernel knows are looked at at most once in so long, ms: whoever can change them often
+/// is not to keep this process busy.
+pub const HOSTS_MS: u64 = 100;
 
 /// Connections that wait for accept(2): there is one manager, and its successor.
 pub const CONTROL_BACKLOG: i32 = 2;

@@ -15,6 +15,7 @@ const RTM_DELADDR: u16 = 21;
 const RTM_GETADDR: u16 = 22;
 const RTM_NEWROUTE: u16 = 24;
 const RTM_NEWNEIGH: u16 = 28;
+const RTM_GETNEIGH: u16 = 30;
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
@@ -42,6 +43,8 @@ const AF_INET: u8 = 2;
 const AF_BRIDGE: u8 = 7;
 const NDA_DST: u16 = 1;
 const NDA_LLADDR: u16 = 2;
+/// Of these states the address is one that was heard (`NUD_VALID` of linux/net/neighbour.h).
+const NUD_VALID: u16 = 0xde;
 const NUD_NOARP: u16 = 0x40;
 const NUD_PERMANENT: u16 = 0x80;
 const NTF_MASTER: u8 = 0x04;
@@ -156,6 +159,25 @@ pub fn set_neighbour(
         .with(NDA_DST, &address.octets())
         .with(NDA_LLADDR, &hardware);
     netlink.request("set a neighbour", message)
+}
+
+/// Hosts whose hardware addresses the kernel knows (`RTM_GETNEIGH`), by all links.
+pub fn neighbours(netlink: &mut Netlink) -> Result<Vec<(Ipv4Addr, [u8; 6])>, KernelError> {
+    let message = Message::new(RTM_GETNEIGH, DUMP, &ndmsg(AF_INET, 0, 0, 0));
+    let said = netlink.dump("list neighbours", message)?;
+    let found = said.iter().filter_map(|answer| {
+        let state = u16::from_ne_bytes(answer.get(8..10)?.try_into().ok()?);
+        let (mut host, mut hardware) = (None, None);
+        for (kind, value) in attributes(answer.get(12..)?) {
+            match kind {
+                NDA_DST => host = <[u8; 4]>::try_from(value).ok().map(Ipv4Addr::from),
+                NDA_LLADDR => hardware = value.try_into().ok(),
+                _ => {}
+            }
+        }
+        (state & NUD_VALID != 0).then_some((host?, hardware?))
+    });
+    Ok(found.collect())
 }
 
 /// The hardware address of a link.

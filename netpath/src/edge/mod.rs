@@ -6,8 +6,10 @@ mod control;
 mod fast;
 mod flaps;
 mod frame;
+mod hosts;
 mod limits;
 mod links;
+mod packets;
 pub mod ports;
 mod queues;
 mod requests;
@@ -27,12 +29,12 @@ use hearth_netpath::counters::DropReason;
 use hearth_netpath::dhcp::DhcpEvent;
 use hearth_netpath::fastpath::FastPath;
 use hearth_netpath::limits::REPLY_MAX;
-use hearth_netpath::nat::{Nat, NatConfig, NatEvent, Verdict};
+use hearth_netpath::nat::{Nat, NatConfig, NatEvent};
+use hosts::{Hosts, Queue};
 use ports::{PortError, Tuns};
 use queues::Queues;
 use services::Services;
 use std::io;
-use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use wan::WanSide;
@@ -49,6 +51,7 @@ pub struct Gateway {
     queues: Queues,
     control: Control,
     watch: Watch,
+    hosts: Hosts,
     signals: OwnedFd,
     instance: u64,
     /// The home's Ethernet port, once it is in the bridge.
@@ -116,6 +119,7 @@ impl Gateway {
         let adoption = Adoption::begin(carrier.as_mut(), now);
         let queues = Queues::open(&mut netlink, &tuns, &config.wan, queues);
         queues.introduce(carrier.as_mut());
+        let hosts = Hosts::new(carrier.as_ref(), now).map_err(on("rtnetlink"))?;
         let nat = Nat::with_carrier(nat_config, carrier);
         let socket = format!("{run_folder}/netpath.sock");
         Ok(Gateway {
@@ -124,6 +128,7 @@ impl Gateway {
             tuns,
             services: Services::new(run_folder).map_err(on(run_folder))?,
             queues,
+            hosts,
             control: Control::open(&socket).map_err(on(&socket))?,
             watch: Watch::links().map_err(on("rtnetlink"))?,
             signals: sys::signal_fd(&[libc::SIGTERM, libc::SIGUSR1]).map_err(on("signalfd"))?,
@@ -159,20 +164,35 @@ impl Gateway {
                     Some(listener),
                     connection,
                     Some(self.watch.as_fd()),
+                    Some(self.hosts.watch.as_fd()),
                     Some(self.signals.as_fd()),
                 ],
                 self.timeout(now),
             )?;
-            let [lan, wan, service, listener, connection, links, signals] = ready;
+            let [
+                lan,
+                wan,
+                service,
+                listener,
+                connection,
+                links,
+                hosts,
+                signals,
+            ] = ready;
             let now = sys::now();
             for (zone, ready) in ZONES.into_iter().zip([lan, wan, service]) {
                 if ready {
                     self.on_packets(zone, now)?;
+                } else {
+                    self.end_round(zone, Queue::Empty, now);
                 }
             }
             if links {
                 self.watch.drain();
                 self.on_links(now);
+            }
+            if hosts {
+                self.hosts.on_change(now);
             }
             if listener {
                 self.control.accept();
@@ -195,6 +215,7 @@ impl Gateway {
             wan,
             self.nat.next_deadline(),
             self.next_of_fast_path(),
+            self.hosts.next_deadline(now),
         ]
         .into_iter()
         .flatten()
@@ -211,6 +232,7 @@ impl Gateway {
             self.nat.tick(now);
         }
         self.tend_fast_path(now);
+        self.tend_hosts(now);
         let due = self.wan.as_ref().and_then(WanSide::next_deadline);
         if due.is_some_and(|at| at <= now) {
             self.dhcp(DhcpEvent::Tick, now);
@@ -313,58 +335,13 @@ impl Gateway {
         side.map(|side| side.status).unwrap_or_default()
     }
 
-    fn on_packets(&mut self, zone: Zone, now: Tick) -> io::Result<()> {
-        for _ in 0..limits::BATCH {
-            let Some(tun) = self.tuns.fds.get(ports::place(zone)) else {
-                return Ok(());
-            };
-            let length = match sys::read(tun.as_fd(), &mut self.packet) {
-                Ok(length) => length,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(e) => return Err(flaps::lost(zone, &e)),
-            };
-            let Some(packet) = self.packet.get_mut(..length) else {
-                return Ok(());
-            };
-            let before = queues::addresses(packet);
-            let verdict = self.nat.packet(zone, packet, now, &mut self.reply);
-            let ends = (before, queues::addresses(packet));
-            let mark = self.nat.passed_mark();
-            self.queues.announce(zone, ends, &verdict, mark);
-            let out = match verdict {
-                Verdict::Forward | Verdict::Local => &*packet,
-                Verdict::Reply(length) => self.reply.get(..length).unwrap_or_default(),
-                Verdict::Dhcp(range) => {
-                    self.on_dhcp(range, now);
-                    continue;
-                }
-                Verdict::Held | Verdict::Drop(_) => continue,
-            };
-            let mut lost = sys::write(tun.as_fd(), out).err();
-            // Fragments that were faster than their first one.
-            while let Some(out) = self.nat.released(&mut self.packet, now) {
-                lost = sys::write(tun.as_fd(), out).err().or(lost);
-            }
-            if let Some(e) = lost {
-                let lost = format_args!("packets: one from {zone:?} was lost: {e}");
-                self.faults.packets.tell(now, lost);
-            }
-        }
-        Ok(())
-    }
-
-    fn on_dhcp(&mut self, range: Range<usize>, now: Tick) {
-        // A DHCP answer is rare: a copy frees the packet buffer for the machine's own needs.
-        let message = self.packet.get(range).unwrap_or_default().to_vec();
-        self.dhcp(DhcpEvent::Packet(&message), now);
-    }
-
     fn on_signal(&mut self) -> Next {
         let Some(signal) = sys::next_signal(self.signals.as_fd()) else {
             return Next::Go;
         };
         if i32::try_from(signal) == Ok(libc::SIGUSR1) {
             self.nat.look_at_all(sys::now());
+            self.count_refused(sys::now());
             let (flows, (packets, bytes)) = (self.nat.carried(), self.nat.counters().carried);
             log::info!(
                 "fast_path_flows={flows} fast_path_packets={packets} fast_path_bytes={bytes}"

@@ -177,7 +177,10 @@ pub fn set_up_lan(
     }
     // Else it would take another with each service that joins, and the home would not find it.
     let own = hardware_address(&lan.interface)?;
-    links::set_hardware_address(netlink, bridge, own).map_err(on(BRIDGE))?;
+    // Setting it again would make the kernel forget where the home's hosts are.
+    if hardware_address(BRIDGE)? != own {
+        links::set_hardware_address(netlink, bridge, own).map_err(on(BRIDGE))?;
+    }
     links::settle(netlink, bridge, lan.address, lan.prefix).map_err(on(BRIDGE))?;
     links::up(netlink, bridge).map_err(on(BRIDGE))?;
     links::join_bridge(netlink, port, bridge).map_err(on(&lan.interface))?;

@@ -84,6 +84,7 @@ impl Gateway {
                 if now >= self.report_at {
                     self.report_at = now.after_ms(limits::REPORT_MS);
                     self.nat.look_at_all(now);
+                    self.count_refused(now);
                 }
                 let by_fast_path = self.nat.counters().carried.0;
                 let fast_path = self.nat.carrier().as_ref().map(|_| by_fast_path);

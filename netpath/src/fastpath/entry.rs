@@ -1,6 +1,6 @@
 //! From flows to entries of the program's map, and back: pure.
 
-use super::abi::{self, Config, Entry, Key};
+use super::abi::{self, Config, Entry, Host, Key};
 use super::ways::Way;
 use crate::nat::{Pair, Traffic, Tuple};
 use crate::wire::transport::{Ports, Protocol};
@@ -14,6 +14,8 @@ pub const KEY_SIZE: usize = size_of::<Key>();
 pub const ENTRY_SIZE: usize = size_of::<Entry>();
 /// Bytes of the configuration in its map.
 pub const CONFIG_SIZE: usize = size_of::<Config>();
+/// Bytes of a host in its map.
+pub const HOST_SIZE: usize = size_of::<Host>();
 
 const NANOSECONDS: u64 = 1_000_000;
 
@@ -283,6 +285,10 @@ pub fn config_bytes(config: &Config) -> [u8; CONFIG_SIZE] {
     }
     out.put(&config.layout.to_ne_bytes());
     out.put(&config.pair.to_ne_bytes());
+    for round in config.rounds {
+        out.put(&round.to_ne_bytes());
+    }
+    out.put(&config.knows_hosts.to_ne_bytes());
     bytes
 }
 
@@ -295,8 +301,20 @@ pub fn config_from(bytes: &[u8; CONFIG_SIZE]) -> Config {
         daemon: [from.word(), from.word(), from.word()],
         layout: from.word(),
         pair: from.word(),
+        rounds: [from.word(), from.word(), from.word()],
+        knows_hosts: from.word(),
         zero: 0,
     }
+}
+
+/// The place of a host of the home among all, and the host, of which nothing waits yet.
+#[must_use]
+pub fn host_bytes(host: Ipv4Addr, hardware: [u8; 6]) -> (u32, [u8; HOST_SIZE]) {
+    let mut bytes = [0; HOST_SIZE];
+    let mut out = Writer(&mut bytes);
+    out.put(&host.octets());
+    out.put(&hardware);
+    (u32::from(host) & (abi::HOSTS_MAX - 1), bytes)
 }
 
 /// Fields one after the other; each layout has no gaps (abi.rs).

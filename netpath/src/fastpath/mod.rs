@@ -10,6 +10,7 @@
 pub mod abi;
 pub mod entry;
 mod self_test;
+mod waiting;
 pub mod ways;
 
 use crate::limits::HEARTBEAT_MS;
@@ -25,12 +26,15 @@ use hearth_model::queues::CodePoint;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+pub use waiting::Refused;
 use ways::{Mtus, Way, Ways};
 
 /// The committed object; `scripts/bpf` makes it.
 const OBJECT: &[u8] = include_bytes!("../../bpf/fastpath.o");
 const FLOWS: &str = "FLOWS";
 const CONFIG: &str = "CONFIG";
+const HOSTS: &str = "HOSTS";
+const COUNTS: &str = "COUNTS";
 /// The one key of the configuration's map.
 const FIRST: [u8; 4] = [0; 4];
 
@@ -67,7 +71,7 @@ impl<E: Into<LoadError>> From<E> for FastPathError {
 #[derive(Debug)]
 pub struct FastPath {
     maps: Maps,
-    daemon: [u32; 3],
+    config: Config,
     clock: Clock,
     /// Where packets leave; whoever changes it takes all flows back.
     pub ways: Ways,
@@ -135,7 +139,12 @@ impl FastPath {
         let mut fast = FastPath {
             pair: said_before(&maps),
             maps,
-            daemon,
+            config: Config {
+                daemon,
+                layout: abi::LAYOUT,
+                rounds: waiting::first_rounds(&clock),
+                ..Config::default()
+            },
             clock,
             ways: Ways::new(mtus),
         };
@@ -149,15 +158,19 @@ impl FastPath {
     /// [`KernelError`]: the kernel refuses to write.
     pub fn beat(&mut self, clock: Clock) -> Result<(), LoadError> {
         self.clock = clock;
-        let config = Config {
-            valid_until: clock.nanoseconds_at(clock.tick.after_ms(HEARTBEAT_MS)),
-            daemon: self.daemon,
-            layout: abi::LAYOUT,
-            pair: self.pair,
-            zero: 0,
-        };
+        self.config.valid_until = clock.nanoseconds_at(clock.tick.after_ms(HEARTBEAT_MS));
+        // What was lost on the way here is no host's fault for ever.
+        self.config.rounds = self.config.rounds.map(|round| round.wrapping_add(1));
+        self.configure()
+    }
+
+    fn configure(&self) -> Result<(), LoadError> {
         let map = self.maps.get(CONFIG).ok_or(missing(CONFIG))?;
-        Ok(map.update(&FIRST, &entry::config_bytes(&config), When::Any)?)
+        let bytes = entry::config_bytes(&Config {
+            pair: self.pair,
+            ..self.config
+        });
+        Ok(map.update(&FIRST, &bytes, When::Any)?)
     }
 
     /// The flows that an earlier process has left. Entries that make no flow are removed.
@@ -329,7 +342,7 @@ fn said_before(maps: &Maps) -> u32 {
 
 /// Forgets the maps of an earlier process; programs that are attached keep theirs.
 fn unpin(folder: &Path) {
-    for name in [FLOWS, CONFIG] {
+    for name in [FLOWS, CONFIG, HOSTS, COUNTS] {
         let path = folder.join(name);
         match fs::remove_file(&path) {
             Err(e) if path.exists() => log::warn!("{}: {e}", path.display()),

@@ -12,6 +12,7 @@ use super::table::Row;
 use super::tcp::TcpState;
 use super::timers::Timers;
 use super::{Nat, places::Place};
+use crate::counters::DropReason;
 use crate::limits::{CARRY_AFTER, SESSIONS_MAX, SWEEP_STEPS, UDP_UNANSWERED_TIMEOUT_MS};
 use crate::wire::ipv4::Part;
 use crate::wire::transport::{Kind, Protocol, TcpFlags};
@@ -185,6 +186,11 @@ impl<C: Carrier> Nat<C> {
             // Somebody else has removed it: the next packet comes here.
             self.take_back(row, now);
         }
+    }
+
+    /// Counts packets that were dropped on their way here.
+    pub fn keep_out(&mut self, from: Zone, reason: DropReason, packets: u64) {
+        self.counters.keep_out(from, reason, packets);
     }
 
     /// Looks at every carried flow, so that counters are those of now.

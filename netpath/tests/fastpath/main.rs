@@ -13,3 +13,4 @@ mod gso;
 mod home;
 mod pins;
 mod support;
+mod waiting;

@@ -18,6 +18,7 @@ OTHER_CPU = "0"  # where hearth-netpath runs while the kernel forwards
 MAC = "52:54:00:68:74:01"
 PEER = "203.0.113.1"
 PATIENCE = 60  # seconds for anything
+HOSTS = 8  # home hosts of 32,000 flows (netpath/examples/load.rs)
 WARM_RATE = 20_000  # packets a second while flows are opened
 CONFIG = """
 [lan]
@@ -182,6 +183,9 @@ class Home(Place):
         else:
             self.route()
         self.run("wan", "ip route add 192.168.1.0/24 via 203.0.113.50")
+        # The hosts that `load` is, as if they had asked for the gateway.
+        for host in range(2, 2 + HOSTS):
+            self.run("gw", f"ip neigh replace 192.168.1.{host} lladdr 02:00:00:00:00:01 dev br-lan nud permanent")
         if case != "drop":
             self.until("echo", lambda: self.pings())
         self.serve("wan")
