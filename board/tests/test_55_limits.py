@@ -75,19 +75,26 @@ def test_the_kernel_keeps_each_value_of_the_manifest(glutton, gateway):
         "memory.max": str(24 * MIB),
         "memory.high": "max",
         "memory.min": str(MIB),
-        "memory.low": str(MIB),
         "memory.swap.max": "0",
         "memory.oom.group": "1",
-        "cpu.weight": "20",
         "cpu.max": "20000 100000",
         "cpuset.cpus": "0",
         "cpuset.cpus.effective": "0",
-        "io.bfq.weight": "default 50",
-        "io.weight": "default 50",
         "io.max": f"{disk} rbps={MIB // 2} wbps={MIB // 2} riops=max wiops=max",
         "pids.max": "8",
     }
     assert {file: glutton.read(file) for file in expected} == expected
+    # and what its rank gives it beyond its reserves, as the manager tells it
+    rank = next(row for row in gateway.json("rank") if row["service"] == "glutton")
+    ranked = {
+        "cpu.weight": str(rank["cpu_weight"]),
+        "io.bfq.weight": f"default {rank['io_weight']}",
+        "io.weight": f"default {rank['io_weight']}",
+        "memory.low": str(rank["memory_low_bytes"]),
+    }
+    assert {file: glutton.read(file) for file in ranked} == ranked
+    # 2 % of one core, where a weight is a ten-thousandth; 5 % of the disk's time; 1 MiB
+    assert rank["cpu_weight"] >= 200 and rank["io_weight"] >= 50 and rank["memory_low_bytes"] >= MIB, rank
     # and its share counts: the disk is shared out by weight
     assert "[bfq]" in gateway.check("cat /sys/block/*/queue/scheduler")
     # and the household sees its storage

@@ -12,8 +12,12 @@ hearth - look after this gateway
   hearth status           is all well? addresses, budget, services
   hearth ps               what runs, one line each
   hearth start NAME       run a service, now and after every boot
+        --dry-run         only say whether it fits, and the budget before and after
+        --make-room       end the lower-ranked services that have to end for it
   hearth stop NAME        end a service and leave it off
   hearth restart NAME     end a service and run it again
+  hearth rank             who comes before whom, and what that means
+  hearth rank A B C       A before B before C before all others, at once; --clear: nobody
   hearth logs NAME [-f]   what a service printed; -f goes on, Ctrl-C ends it
   hearth why NAME         what makes a service slow, or keeps it from running
   hearth doctor           what is wrong, and what to do about it
@@ -61,11 +65,13 @@ pub(crate) enum Command {
     /// Tell how the gateway is.
     Status(Format),
     /// Run a service.
-    Start(Target),
+    Start(Start),
     /// End a service.
     Stop(Target),
     /// End a service and run it again.
     Restart(Target),
+    /// Rank the services, or show their ranks.
+    Rank(Rank),
     /// Print a service's log.
     Logs {
         #[command(flatten)]
@@ -140,6 +146,33 @@ impl Ports {
     pub(crate) fn read(&self) -> Result<WanPorts, NoPorts> {
         WanPorts::parse(&self.protocol, &self.port)
     }
+}
+
+/// Which service to start, and how.
+#[derive(clap::Args)]
+pub(crate) struct Start {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// Only say what would happen.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// End the lower-ranked services that have to end for it.
+    #[arg(long)]
+    pub(crate) make_room: bool,
+}
+
+/// A ranking.
+#[derive(clap::Args)]
+pub(crate) struct Rank {
+    /// The services that come first, the most important one first; the ranks are shown where none is
+    /// given.
+    #[arg(value_parser = ServiceName::new)]
+    pub(crate) names: Vec<ServiceName>,
+    /// Rank nobody: all services are equal again.
+    #[arg(long, conflicts_with = "names")]
+    pub(crate) clear: bool,
+    #[command(flatten)]
+    pub(crate) format: Format,
 }
 
 /// Which usage, and how it is shown.

@@ -27,8 +27,13 @@ pub enum Failure {
         /// What happened instead.
         why: Silence,
     },
-    /// The gateway answered that it will not do it: its own sentence, for the person.
-    Refused(String),
+    /// The gateway answered that it will not do it.
+    Refused {
+        /// Its own sentence, for the person.
+        text: String,
+        /// The answer as it came, for programs; empty where it was not asked.
+        body: Vec<u8>,
+    },
     /// An answer came that this version does not understand.
     Unreadable {
         /// What was asked for.
@@ -60,7 +65,7 @@ impl fmt::Display for Failure {
                 socket.display(),
                 why.remedy()
             ),
-            Failure::Refused(text) => f.write_str(text),
+            Failure::Refused { text, .. } => f.write_str(text),
             Failure::Unreadable { path, why } => write!(
                 f,
                 "the gateway's answer to {path} can not be read: {why}; this program and \
@@ -230,10 +235,9 @@ impl Api {
         tokio::spawn(connection);
         let mut request = Request::new(Empty::<Bytes>::new());
         *request.method_mut() = method;
-        *request.uri_mut() = path.parse().map_err(|_| {
-            Failure::Refused(format!(
-                "the path {path} is no address of the gateway's API"
-            ))
+        *request.uri_mut() = path.parse().map_err(|_| Failure::Refused {
+            text: format!("the path {path} is no address of the gateway's API"),
+            body: Vec::new(),
         })?;
         request.headers_mut().insert(
             hyper::header::HOST,
@@ -252,7 +256,10 @@ impl Api {
             return Ok(response);
         }
         let body = self.collect(response).await?;
-        Err(Failure::Refused(refusal(status, &body)))
+        Err(Failure::Refused {
+            text: refusal(status, &body),
+            body: body.into(),
+        })
     }
 
     async fn collect(&self, response: Response<Incoming>) -> Result<Bytes, Failure> {

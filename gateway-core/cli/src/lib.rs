@@ -2,7 +2,8 @@
 //! the Unix socket, the words in which states and amounts are told to people, and the text that the
 //! command prints.
 //!
-//! [`words`], [`render`], [`why`], [`usage`], [`action`] and [`banner`] are pure: a value in, a text or verdict out.
+//! [`words`], [`render`], [`room`], [`why`], [`usage`], [`action`] and [`banner`] are pure: a value in, a text or
+//! verdict out.
 //! Only [`client`] touches a socket. What this crate refuses to do: decide anything about a service;
 //! the manager decides, this crate asks and tells.
 #![forbid(unsafe_code)]
@@ -12,6 +13,7 @@ pub mod banner;
 pub mod client;
 pub mod limits;
 pub mod render;
+pub mod room;
 pub mod usage;
 pub mod why;
 pub mod words;

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod accounts;
+mod admission;
 mod args;
 mod console;
 mod events;
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
             console::complain(&failure.to_string());
             ExitCode::from(match failure {
                 Failure::Silent { .. } => SILENT,
-                Failure::Refused(_) | Failure::Unreadable { .. } => REFUSED,
+                Failure::Refused { .. } | Failure::Unreadable { .. } => REFUSED,
             })
         }
         // Who reads our output has enough, as in `hearth logs web | head`.

@@ -2,22 +2,22 @@
 
 use crate::limits::{COLUMNS, LANDLOCK_LEVELS};
 use crate::words::{amount, ascii, cpu_seconds, problems, refused, span, trouble};
-use hearth_model::MilliCpu;
 use hearth_model::api::{
     BudgetLine, Doctor, Event, Kind, NatJson, Outcome, PortForward, SandboxJson, Service, Status,
     WanJson,
 };
 use hearth_model::calendar;
+use hearth_model::{BitsPerSec, MilliCpu};
 
 /// Spaces between two columns.
 const GAP: usize = 2;
 
-/// The table of `hearth ps`: the services, then the gateway's own processes; below each unhealthy
+/// The table of `hearth ps`: the services by rank, then the gateway's own processes; below each unhealthy
 /// row a line that says what is wrong, or what its gates have refused.
 #[must_use]
 pub fn ps(services: &[Service]) -> String {
     let header = [
-        "NAME", "STATE", "PID", "RESTARTS", "MEMORY", "CPU(s)", "SINCE",
+        "NAME", "RANK", "STATE", "PID", "RESTARTS", "MEMORY", "CPU(s)", "SINCE",
     ];
     let of = |kind| services.iter().filter(move |s| s.kind == kind);
     let ordered: Vec<&Service> = of(Kind::Service).chain(of(Kind::System)).collect();
@@ -93,7 +93,7 @@ pub(crate) struct Row<const N: usize> {
     pub(crate) note: Option<String>,
 }
 
-fn cells(s: &Service) -> [String; 7] {
+fn cells(s: &Service) -> [String; 8] {
     let memory = match (s.memory_bytes, s.memory_max_bytes) {
         (Some(now), Some(max)) => format!("{}/{}", amount(now), amount(max)),
         (Some(now), None) => amount(now),
@@ -101,6 +101,8 @@ fn cells(s: &Service) -> [String; 7] {
     };
     [
         ascii(&s.name),
+        s.rank
+            .map_or_else(|| "-".to_owned(), |rank| rank.to_string()),
         ascii(&s.state),
         if s.pid == 0 {
             "-".to_owned()
@@ -295,7 +297,7 @@ fn budget(lines: &[BudgetLine]) -> String {
     rows.extend(lines.iter().map(|line| Row {
         cells: [
             ascii(&line.resource),
-            share(&line.resource, line.total),
+            total(line),
             share(&line.resource, line.system),
             share(&line.resource, line.reserved),
             share(&line.resource, line.free),
@@ -305,11 +307,21 @@ fn budget(lines: &[BudgetLine]) -> String {
     table(&rows)
 }
 
+/// The total of a budget line; a line to the Internet of nothing is one that nobody measured.
+#[must_use]
+pub fn total(line: &BudgetLine) -> String {
+    match (line.resource.as_str(), line.total) {
+        ("upload" | "download", 0) => "unknown".to_owned(),
+        (resource, total) => share(resource, total),
+    }
+}
+
 /// An amount of a budget line's resource: percent of a core for `cpu` and of the disk's time for `io`,
-/// a number for `pids`, bytes for the others.
+/// a number for `pids`, bits a second for the line, bytes for the others.
 #[must_use]
 pub fn share(resource: &str, value: u64) -> String {
     match resource {
+        "upload" | "download" => BitsPerSec(value).to_string(),
         "pids" => value.to_string(),
         "cpu" | "io" => MilliCpu(u32::try_from(value).unwrap_or(u32::MAX)).to_string(),
         _ => amount(value),

@@ -1,6 +1,7 @@
 //! Carries a command out: asks the API, waits where a person would, prints what came.
 
 use crate::accounts;
+use crate::admission;
 use crate::args::{Command, Format, HELP, Target};
 use crate::console::{Dots, print, print_json};
 use crate::events;
@@ -56,7 +57,8 @@ pub(crate) async fn run(api: &Api, command: Command) -> Result<ExitCode, Trouble
             let answer = api.get("/v1/status").await?;
             show(&format, &answer, |status: Status| render::status(&status))?;
         }
-        Command::Start(target) => act(api, Verb::Start, &target).await?,
+        Command::Start(start) => return admission::start(api, &start).await,
+        Command::Rank(rank) => admission::rank(api, &rank).await?,
         Command::Stop(target) => act(api, Verb::Stop, &target).await?,
         Command::Restart(target) => act(api, Verb::Restart, &target).await?,
         Command::Logs { target, follow } => logs(api, &target, follow).await?,
@@ -105,13 +107,23 @@ pub(crate) fn show<T: serde::de::DeserializeOwned>(
 }
 
 /// Starts, stops or restarts, and waits until it is so or known why not.
-async fn act(api: &Api, verb: Verb, target: &Target) -> Result<(), Trouble> {
+pub(crate) async fn act(api: &Api, verb: Verb, target: &Target) -> Result<(), Trouble> {
+    act_with(api, verb, "", target).await
+}
+
+/// As [`act`], with a query.
+pub(crate) async fn act_with(
+    api: &Api,
+    verb: Verb,
+    query: &str,
+    target: &Target,
+) -> Result<(), Trouble> {
     let name = &target.name;
     let path = format!("/v1/services/{name}");
     let deadline = Instant::now() + ACTION_WAIT;
     let before: Service = api.get(&path).await?.read()?;
     let mut dots = Dots::new();
-    let verb_path = format!("{path}/{verb}");
+    let verb_path = format!("{path}/{verb}{query}");
     let asked = api.post(&verb_path, ACTION_WAIT);
     let mut answer = {
         tokio::pin!(asked);
@@ -220,7 +232,7 @@ async fn greet(api: &Api) -> Result<ExitCode, Trouble> {
     let status = loop {
         let seen = match api.get("/v1/status").await {
             Ok(answer) => Some(answer.read::<Status>()?),
-            Err(Failure::Silent { .. } | Failure::Refused(_)) => None,
+            Err(Failure::Silent { .. } | Failure::Refused { .. }) => None,
             Err(failure @ Failure::Unreadable { .. }) => return Err(failure.into()),
         };
         let ready = seen.as_ref().is_some_and(banner::settled);

@@ -66,6 +66,17 @@ pub const IO_SYSTEM: u32 = 200;
 /// as [`IO_SYSTEM`] says.
 pub const SERVICES_IO_WEIGHT: &str = "400";
 
+/// Share of the line, each way, that no service can reserve, thousandths: it is the home's own, and
+/// the gateway's.
+pub const LINE_SYSTEM: u32 = 200;
+
+/// Steps of the search for the fewest services to end: some ten milliseconds of a 1.2 GHz core. Twenty
+/// services and less never need as many.
+pub const CHOICE_STEPS_MAX: u32 = 20_000;
+
+/// Looks at a service's processes for ones that were made while the earlier ones got their place.
+pub const OOM_SCORE_ROUNDS: usize = 4;
+
 /// Room on the data partition that is the system's, bytes: state, packages in the middle of an update.
 pub const STORAGE_SYSTEM: u64 = 64 * 1024 * 1024;
 

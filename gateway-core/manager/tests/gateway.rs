@@ -58,7 +58,8 @@ fn a_boot_starts_what_is_installed_with_link_limits_and_plan() {
     for (file, value) in [
         ("memory.max", "33554432"),
         ("pids.max", "8"),
-        ("cpu.weight", "50"),
+        // 5 % of the core, and half of the 60 % that nobody reserved
+        ("cpu.weight", "3500"),
     ] {
         assert_eq!(
             gateway.read(&format!("sys/fs/cgroup/services/web/{file}")),
@@ -431,7 +432,8 @@ fn more_than_the_machine_has_is_refused_and_changes_nothing() {
     assert_eq!((code, error["code"].as_u64()), (409, Some(7227)));
     assert_eq!(
         error["error"],
-        "service e reserves 16 MiB of memory, 0 B free, 16 MiB short; stop a service, or lower \
+        "service e reserves 16 MiB of memory, 0 B free, 16 MiB short; what is ranked below it \
+         does not hold enough: rank it higher (`hearth rank`), stop another service, or lower \
          resources.memory.reserve in its manifest"
     );
     assert!(

@@ -7,6 +7,10 @@
 //! | `GET /v1/services` | | `[`[`Service`]`]` |
 //! | `GET /v1/services/{name}` | | [`Service`] |
 //! | `POST /v1/services/{name}/start` (`stop`, `restart`) | | [`Service`] |
+//! | `POST /v1/services/{name}/start?make_room=true` | | [`Service`]; what has to end for it ends |
+//! | `POST /v1/services/{name}/start?dry_run=true` | | [`StartPlan`]; nothing changes |
+//! | `GET /v1/rank` | | `[`[`RankRow`]`]`, the most important first |
+//! | `POST /v1/rank?order=A,B,C` | | `[`[`RankRow`]`]`; who is not named comes after these |
 //! | `GET /v1/services/{name}/logs?follow=true` | | text, one line of output a line |
 //! | `GET /v1/doctor` | | [`Doctor`]: what is wrong, after asking resolvers and the next hop |
 //! | `GET /v1/events?after=N` | | `[`[`Event`]`]`: what happened since the boot, or after number N |
@@ -55,6 +59,9 @@ pub struct Service {
     pub message: String,
     /// Whether the household asked for it to run.
     pub wanted: bool,
+    /// Its place among the services, 1 for the most important; `None` for a system unit.
+    #[serde(default)]
+    pub rank: Option<u32>,
     /// Process id seen from PID 1; 0 where there is none.
     pub pid: u32,
     /// Starts by itself since it was asked to start.
@@ -145,9 +152,9 @@ pub struct WanJson {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BudgetLine {
     /// `memory` and `storage` (bytes), `cpu` (thousandths of a core), `io` (thousandths of the disk's
-    /// time) or `pids` (processes and threads).
+    /// time), `pids` (processes and threads), `upload` or `download` (bits a second).
     pub resource: String,
-    /// What the machine has.
+    /// What the machine has; 0 of the line where nobody knows what it carries.
     pub total: u64,
     /// Kept for the system and for forwarding.
     pub system: u64,
@@ -155,6 +162,77 @@ pub struct BudgetLine {
     pub reserved: u64,
     /// Left to promise.
     pub free: u64,
+}
+
+/// What a start would come to; nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartPlan {
+    /// Which service.
+    pub service: String,
+    /// Whether it would start with what is free now.
+    pub fits: bool,
+    /// Who would end for it with `make_room`, in this order. Empty where nobody has to, or where that
+    /// would not be enough.
+    pub stops: Vec<String>,
+    /// Why it would not start without that, as a sentence; empty where it would.
+    pub message: String,
+    /// The same for programs.
+    pub refusal: Option<RefusalJson>,
+    /// The budget as it is.
+    pub before: Vec<BudgetLine>,
+    /// The budget after the start, and after what ends for it; as before where it can not start.
+    pub after: Vec<BudgetLine>,
+}
+
+/// Why a service was not admitted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusalJson {
+    /// Which service.
+    pub service: String,
+    /// Each resource that is short.
+    pub short: Vec<ShortJson>,
+    /// The fewest lower-ranked services whose end would make room, the lowest rank first; empty where
+    /// there are none.
+    pub room: Vec<String>,
+}
+
+/// Too little of one resource, in the unit of its [`BudgetLine`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShortJson {
+    /// As in [`BudgetLine`].
+    pub resource: String,
+    /// What the service asks for.
+    pub needed: u64,
+    /// What is left to promise.
+    pub free: u64,
+    /// What is missing.
+    pub shortfall: u64,
+}
+
+/// One service in the ranking, and what its rank means.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RankRow {
+    /// Its name.
+    pub service: String,
+    /// Its place, 1 for the most important.
+    pub rank: u32,
+    /// Whether the household ranked it; the others come after those that it ranked, and are equal in
+    /// all that follows.
+    pub ranked: bool,
+    /// As [`Service::state`].
+    pub state: String,
+    /// `cpu.weight`; `None` while it does not run.
+    pub cpu_weight: Option<u32>,
+    /// `io.bfq.weight`.
+    pub io_weight: Option<u32>,
+    /// `memory.low`.
+    pub memory_low_bytes: Option<u64>,
+    /// `oom_score_adj` of its processes.
+    pub oom_score_adj: Option<u16>,
+    /// How long its packets may wait: `guaranteed`, `interactive` or `bulk`; `None` without a network.
+    pub traffic_class: Option<String>,
+    /// Its part of what nobody reserved of the line, beside others of its class.
+    pub line_weight: Option<u16>,
 }
 
 /// NAT table and packets since netpath's start.
@@ -302,4 +380,7 @@ pub struct ApiError {
     pub error: String,
     /// USP fault code (TR-369; 7227 is an admission refusal, 7004 bad arguments, 7006 permission).
     pub code: u16,
+    /// With 7227: what is short and what would make room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<RefusalJson>,
 }

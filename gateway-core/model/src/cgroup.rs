@@ -71,6 +71,44 @@ pub struct Limits {
     pub pids_max: u32,
 }
 
+/// What a group gets where others want the same: by its reserves alone, or by its rank as well. No rank
+/// weakens a reserve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Weights {
+    /// Its part of processor time, 1 to [`CPU_WEIGHT_MAX`].
+    pub cpu: u32,
+    /// Its part of the disk's time, 1 to [`IO_WEIGHT_MAX`].
+    pub io: u32,
+    /// Memory that is taken away last.
+    pub memory_low: Bytes,
+}
+
+impl Weights {
+    /// The files that change these, in the order in which they are written. A kernel without a file has
+    /// nothing to weigh, or said so when the group was made.
+    #[must_use]
+    pub fn settings(&self) -> Vec<Setting> {
+        const KEY: &str = "its rank";
+        let low = self.memory_low.0 / PAGE * PAGE;
+        let mut list = vec![
+            Setting::new("cpu.weight", self.cpu.clamp(1, CPU_WEIGHT_MAX), KEY).if_there(),
+            Setting::new("memory.low", low, KEY).if_there(),
+        ];
+        list.extend(self.disk(KEY));
+        list
+    }
+
+    /// The scheduler BFQ is what shares a disk out; `io.weight` alone belongs to a cost model.
+    fn disk(&self, key: &'static str) -> [Setting; 2] {
+        let weight = self.io.clamp(1, IO_WEIGHT_MAX);
+        ["io.bfq.weight", "io.weight"].map(|file| {
+            Setting::new(file, weight, key)
+                .shown(Shown::Default)
+                .if_there()
+        })
+    }
+}
+
 /// What a setting needs of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
@@ -207,7 +245,7 @@ impl Limits {
             Setting::new("memory.swap.max", 0, max).if_there(),
             Setting::new("memory.oom.group", 1, max),
             Setting::new("memory.min", guaranteed, reserve),
-            // No more than is promised; who ranks services may raise it while they run.
+            // No more than is promised; who ranks services raises it.
             Setting::new("memory.low", guaranteed, reserve),
         ]
     }
@@ -239,19 +277,17 @@ impl Limits {
     }
 
     fn io(&self, disk: Disk) -> Vec<Setting> {
-        let weight = self.io_reserve.0.clamp(1, IO_WEIGHT_MAX);
-        let weight = |file| {
-            Setting::new(file, weight, "resources.io.reserve")
-                .shown(Shown::Default)
-                .if_there()
+        let weights = Weights {
+            cpu: 1,
+            io: self.io_reserve.0,
+            memory_low: Bytes(0),
         };
+        let [bfq, cost_model] = weights.disk("resources.io.reserve");
         let Disk { major, minor } = disk;
         let rate = |max: BytesPerSec| max.0.to_string();
         let rate = self.io_max.map_or_else(|| "max".to_owned(), rate);
         let line = format!("{major}:{minor} rbps={rate} wbps={rate} riops=max wiops=max");
         let ceiling = Setting::new("io.max", line, "resources.io.max").shown(Shown::Line);
-        // The scheduler BFQ is what shares a disk out; `io.weight` alone belongs to a cost model.
-        let bfq = weight("io.bfq.weight");
         vec![
             match self.io_reserve {
                 PerMille(0) => bfq,
@@ -260,7 +296,7 @@ impl Limits {
                     ..bfq
                 },
             },
-            weight("io.weight"),
+            cost_model,
             match self.io_max {
                 Some(_) => ceiling,
                 None => ceiling.if_there(),
@@ -322,6 +358,25 @@ mod tests {
                 "pids.max = 16",
             ]
         );
+    }
+
+    #[test]
+    fn weights_become_the_kernels_words() {
+        let weights = Weights {
+            cpu: 20_000,
+            io: 0,
+            memory_low: Bytes(5000),
+        };
+        let settings = weights.settings();
+        let text: Vec<String> = settings.iter().map(ToString::to_string).collect();
+        let expected = [
+            "cpu.weight = 10000",
+            "memory.low = 4096",
+            "io.bfq.weight = 1",
+            "io.weight = 1",
+        ];
+        assert_eq!(text, expected);
+        assert!(settings.iter().all(|one| one.need == Need::IfThere));
     }
 
     #[test]

@@ -120,6 +120,16 @@ fn budget(out: &mut Text, lines: &[BudgetLine]) {
             "budget_pids",
             "Processes and threads by who has them",
         ),
+        (
+            "upload",
+            "budget_upload_bits_per_second",
+            "The line towards the Internet by who has it",
+        ),
+        (
+            "download",
+            "budget_download_bits_per_second",
+            "The line from the Internet by who has it",
+        ),
     ];
     for (resource, name, help) in families {
         let Some(line) = lines.iter().find(|line| line.resource == resource) else {

@@ -230,11 +230,13 @@ fn budget(lines: &[BudgetLine]) -> Html {
                 "io" => "Disk time",
                 "storage" => "Storage",
                 "pids" => "Processes",
+                "upload" => "Internet line, up",
+                "download" => "Internet line, down",
                 other => other,
             };
             let text = format!(
                 "{} in all: {} kept for the gateway, {} promised to services, {} free to promise",
-                share(line.total),
+                render::total(line),
                 share(line.system),
                 share(line.reserved),
                 share(line.free)

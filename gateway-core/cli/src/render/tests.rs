@@ -14,6 +14,7 @@ pub(crate) fn service(name: &str) -> Service {
         fault: "NoFault".into(),
         message: String::new(),
         wanted: true,
+        rank: Some(1),
         pid: 214,
         restarts: 0,
         since_seconds: 185,
@@ -40,7 +41,7 @@ pub(crate) fn gateway() -> Status {
     (broken.pid, broken.restarts, broken.memory_bytes) = (0, 5, None);
     let mut system = service("hearth-netpath");
     (system.kind, system.memory_bytes, system.memory_max_bytes) = (Kind::System, None, None);
-    system.cpu_usec = None;
+    (system.cpu_usec, system.rank, broken.rank) = (None, None, Some(2));
     Status {
         firmware: "0.1.0".into(),
         uptime_seconds: 7999,
@@ -91,12 +92,12 @@ fn ps_shows_services_first_and_explains_the_unhealthy() {
     assert_eq!(
         ps(&gateway().services),
         "\
-NAME            STATE       PID  RESTARTS  MEMORY    CPU(s)  SINCE
-nginx           Active      214  0         9.5M/64M  1.2     3m05s
-dnsmasq         Restarting  -    5         -         1.2     3m05s
+NAME            RANK  STATE       PID  RESTARTS  MEMORY    CPU(s)  SINCE
+nginx           1     Active      214  0         9.5M/64M  1.2     3m05s
+dnsmasq         2     Restarting  -    5         -         1.2     3m05s
   ! it ended with exit status 2 (5 times); read 'hearth logs dnsmasq' and check
     its manifest
-hearth-netpath  Active      214  0         -         -       3m05s
+hearth-netpath  -     Active      214  0         -         -       3m05s
 "
     );
 }
@@ -209,6 +210,7 @@ fn the_longest_row_fits_a_serial_console() {
     // given the longest name, state, pid, amounts and times that can be
     let mut long = service("abcdefghijabcdefghijabcdefghijab");
     (long.state, long.pid, long.restarts) = ("Restarting".into(), 4_194_303, 4_294_967_295);
+    long.rank = Some(256);
     (long.memory_bytes, long.memory_max_bytes) = (Some(999 << 20), Some(999 << 20));
     (long.cpu_usec, long.since_seconds) = (Some(31_536_000_000_000), 86_400 * 99);
     // when it is shown

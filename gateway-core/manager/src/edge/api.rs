@@ -59,6 +59,7 @@ pub fn routes(door: Door) -> Router {
             "/v1/forwards/{transport}/{ports}",
             post(add_forward).delete(remove_forward),
         )
+        .route("/v1/rank", get(ranking).post(rank))
         .route("/v1/usage", get(records::all))
         .route("/v1/usage/open", get(records::open))
         .route("/v1/usage/key", get(records::key))
@@ -92,6 +93,8 @@ impl IntoResponse for Reply {
             Reply::Service(service) => Json(service).into_response(),
             Reply::Forwards(forwards) => Json(forwards).into_response(),
             Reply::Forward(forward) => Json(forward).into_response(),
+            Reply::Plan(plan) => Json(plan).into_response(),
+            Reply::Ranking(rows) => Json(rows).into_response(),
             Reply::OpenUsage(usage) => Json(usage).into_response(),
             Reply::Done(done) => (StatusCode::ACCEPTED, Json(done)).into_response(),
         }
@@ -151,12 +154,24 @@ async fn service(State(door): State<Door>, Path(name): Path<String>) -> Result<R
 async fn act(
     State(door): State<Door>,
     Path((name, verb)): Path<(String, String)>,
+    Query(options): Query<BTreeMap<String, String>>,
 ) -> Result<Reply, Fault> {
-    let verb = match verb.as_str() {
-        "start" => Verb::Start,
-        "stop" => Verb::Stop,
-        "restart" => Verb::Restart,
-        _ => {
+    let dry_run = flag(&options, "dry_run")?;
+    let verb = match (verb.as_str(), flag(&options, "make_room")?) {
+        ("start", _) if dry_run => return door.ask(Ask::Plan(name)).await,
+        (_, _) if dry_run => {
+            let text = "only a start can be tried without doing it (dry_run)";
+            return Err(Fault::Arguments(text.to_owned()));
+        }
+        ("start", true) => Verb::StartWithRoom,
+        ("start", false) => Verb::Start,
+        ("stop" | "restart", true) => {
+            let text = "only a start can make room (make_room)";
+            return Err(Fault::Arguments(text.to_owned()));
+        }
+        ("stop", false) => Verb::Stop,
+        ("restart", false) => Verb::Restart,
+        (_, _) => {
             return Err(Fault::Unknown(
                 "a service can start, stop and restart".to_owned(),
             ));
@@ -221,6 +236,31 @@ async fn remove_forward(
     door.ask(Ask::RemoveForward(ports)).await
 }
 
+/// Whether an option of a request is set.
+fn flag(options: &BTreeMap<String, String>, name: &str) -> Result<bool, Fault> {
+    match options.get(name).map(String::as_str) {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(Fault::Arguments(format!("{name} is true or false"))),
+    }
+}
+
+async fn ranking(State(door): State<Door>) -> Result<Reply, Fault> {
+    door.ask(Ask::Ranking).await
+}
+
+async fn rank(
+    State(door): State<Door>,
+    Query(options): Query<BTreeMap<String, String>>,
+) -> Result<Reply, Fault> {
+    let order = options.get("order").ok_or_else(|| {
+        Fault::Arguments("say who comes first, as in /v1/rank?order=video,backup".to_owned())
+    })?;
+    let names = order.split(',').filter(|name| !name.is_empty());
+    door.ask(Ask::Rank(names.map(str::to_owned).collect()))
+        .await
+}
+
 async fn system(State(door): State<Door>, Path(verb): Path<String>) -> Result<Reply, Fault> {
     let kind = match verb.as_str() {
         "poweroff" => ShutdownKind::PowerOff,
@@ -253,16 +293,13 @@ async fn logs(
             "{name} is a part of the gateway and writes to the kernel's log; see `dmesg`"
         )));
     };
-    let body = match options.get("follow").map(String::as_str) {
-        None | Some("false") => Body::from(door.logs.read(&name)),
-        Some("true") => {
+    let body = match flag(&options, "follow")? {
+        false => Body::from(door.logs.read(&name)),
+        true => {
             let (so_far, follow) = door.logs.follow(&name).ok_or_else(|| {
                 Fault::Busy("too many follow logs at once; end one and try again".to_owned())
             })?;
             Body::new(Lines::new(so_far, follow))
-        }
-        Some(_) => {
-            return Err(Fault::Arguments("follow is true or false".to_owned()));
         }
     };
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response())

@@ -110,7 +110,7 @@ async fn start(paths: Paths) -> Result<End, String> {
         }
     };
     let mut core = Core {
-        machine: Machine::new(budget, table),
+        machine: Machine::new(budget, table, register.ranking().to_vec()),
         register,
         store,
         firmware: host::firmware(&paths),
@@ -127,6 +127,7 @@ async fn start(paths: Paths) -> Result<End, String> {
         forwards: Forwards::new(kept_forwards),
         forward_waiters: Vec::new(),
         guarantee_fault: None,
+        rank_faults: BTreeMap::new(),
         usage,
         watcher: Watcher::new(),
         leave_at: None,

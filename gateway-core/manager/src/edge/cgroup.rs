@@ -3,9 +3,9 @@
 //! `hearth_model::cgroup`.
 
 use super::paths::{could_not, read_text, reason};
-use crate::limits::{KERNEL_FILE_MAX, SERVICES_IO_WEIGHT};
+use crate::limits::{KERNEL_FILE_MAX, OOM_SCORE_ROUNDS, SERVICES_IO_WEIGHT};
 use hearth_model::Bytes;
-use hearth_model::cgroup::{Disk, Limits, Need, PAGE, Setting, no_huge_pages};
+use hearth_model::cgroup::{Disk, Limits, Need, PAGE, Setting, Weights, no_huge_pages};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
@@ -84,14 +84,71 @@ fn write(path: &Path, value: &str) -> io::Result<()> {
         .write_all(value.as_bytes())
 }
 
-/// Guarantees memory to all services together: a service's `memory.min` and `memory.low` count only
-/// within its parent's.
+/// Gives a service the weights of its rank, and reads them back. Nothing, where it has no group: its
+/// start failed.
+///
+/// # Errors
+/// A sentence that names the first that the kernel does not keep.
+pub fn weigh(folder: &Path, weights: &Weights) -> Result<(), String> {
+    for setting in weights.settings() {
+        let path = folder.join(&setting.file);
+        if path.exists() {
+            set(&path, &setting)
+                .map_err(|(why, _)| format!("could not apply {setting}, {}: {why}", setting.key))?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives each process of a service its place when memory ends (`oom_score_adj`), and reads it back; what
+/// they start later inherits it. `proc` is where procfs is.
 ///
 /// # Errors
 /// A sentence.
-pub fn guarantee(folder: &Path, memory: Bytes) -> Result<(), String> {
-    let value = memory.0.div_ceil(PAGE).saturating_mul(PAGE).to_string();
-    for file in ["memory.min", "memory.low"] {
+pub fn set_oom_score(folder: &Path, proc: &Path, score: u16) -> Result<(), String> {
+    let value = score.to_string();
+    for _ in 0..OOM_SCORE_ROUNDS {
+        let mut changed = 0;
+        // No group, no process.
+        let list = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+        for pid in list.lines() {
+            let path = proc.join(pid).join("oom_score_adj");
+            let has = |path: &Path| read_text(path, KERNEL_FILE_MAX).ok();
+            match has(&path) {
+                Some(found) if found.trim() == value => continue,
+                Some(_) => {}
+                // It has ended.
+                None => continue,
+            }
+            let done = write(&path, &value);
+            match (done, has(&path)) {
+                (Ok(()), Some(kept)) if kept.trim() == value => changed += 1,
+                (_, None) => {}
+                (Err(e), Some(_)) => return Err(could_not("write", &path, &e)),
+                (Ok(()), Some(kept)) => {
+                    let kept = kept.trim();
+                    let path = path.display();
+                    return Err(format!(
+                        "{path}: the kernel keeps \"{kept}\" instead of {value}"
+                    ));
+                }
+            }
+        }
+        if changed == 0 {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Guarantees memory to all services together: a service's `memory.min` and `memory.low` count only
+/// within its parent's. `min` is never taken away, `low` last.
+///
+/// # Errors
+/// A sentence.
+pub fn guarantee(folder: &Path, min: Bytes, low: Bytes) -> Result<(), String> {
+    for (file, memory) in [("memory.min", min), ("memory.low", low)] {
+        let value = memory.0.div_ceil(PAGE).saturating_mul(PAGE).to_string();
         let path = folder.join(file);
         let kept = write(&path, &value).and_then(|()| read_text(&path, KERNEL_FILE_MAX));
         let why = match kept {
@@ -254,6 +311,47 @@ mod tests {
                  resources.cpu.max"
             ),
             "{error}"
+        );
+    }
+
+    #[test]
+    fn a_rank_changes_weights_and_nothing_else() {
+        // given a group with its limits, and a process that is in it
+        let folder = cgroup();
+        make(folder.path(), &limits(), None).unwrap();
+        fs::write(folder.path().join("cgroup.procs"), "7\n9\n").unwrap();
+        let proc = tempfile::tempdir().unwrap();
+        fs::create_dir(proc.path().join("7")).unwrap();
+        fs::write(proc.path().join("7/oom_score_adj"), "0\n").unwrap();
+        // when it gets a rank
+        let weights = Weights {
+            cpu: 300,
+            io: 7,
+            memory_low: Bytes(8192),
+        };
+        weigh(folder.path(), &weights).unwrap();
+        set_oom_score(folder.path(), proc.path(), 500).unwrap();
+        // then just that has changed
+        let read = |file: &str| fs::read_to_string(folder.path().join(file)).unwrap();
+        assert_eq!(
+            (read("cpu.weight"), read("memory.low")),
+            ("300".into(), "8192".into())
+        );
+        assert_eq!(
+            (read("memory.min"), read("cpu.max")),
+            ("4096".into(), "20000 100000".into())
+        );
+        let score = fs::read_to_string(proc.path().join("7/oom_score_adj")).unwrap();
+        assert_eq!(score, "500");
+        // and a group that is gone, or lacks a controller, is none to weigh
+        fs::remove_file(folder.path().join("cpu.weight")).unwrap();
+        assert_eq!(weigh(folder.path(), &weights), Ok(()));
+        assert_eq!(weigh(&folder.path().join("gone"), &weights), Ok(()));
+        // and a value that is not kept is named
+        std::os::unix::fs::symlink("/dev/null", folder.path().join("cpu.weight")).unwrap();
+        assert_eq!(
+            weigh(folder.path(), &weights).unwrap_err(),
+            "could not apply cpu.weight = 300, its rank: the kernel keeps \"\" instead"
         );
     }
 

@@ -3,7 +3,7 @@
 use super::channel::Lost;
 use super::netpath::NetEvent;
 use super::paths::could_not;
-use super::{Core, NETPATH, views};
+use super::{Core, NETPATH, host, views};
 use crate::machine::{Event, Object};
 use hearth_model::protocol::{FromNetpath, WanStatus};
 use log::Level;
@@ -33,10 +33,7 @@ impl Core {
             FromNetpath::Detached { id } => Event::Detached(id),
             FromNetpath::Forwarded { id } => Event::Forwarded(id),
             FromNetpath::Refused { id, reason } => Event::NetRefused(id, reason),
-            FromNetpath::Wan(status) => {
-                self.wan_changed(status);
-                return Ok(());
-            }
+            FromNetpath::Wan(status) => return self.wan_changed(status),
             FromNetpath::Report(report) => {
                 self.answer_status(Some(report));
                 return Ok(());
@@ -66,7 +63,7 @@ impl Core {
         self.step(event)
     }
 
-    fn wan_changed(&mut self, status: WanStatus) {
+    fn wan_changed(&mut self, status: WanStatus) -> Result<(), Lost> {
         if status != self.wan {
             let level = match status.lease {
                 Some(_) => Level::Info,
@@ -78,6 +75,9 @@ impl Core {
         if let Err(text) = self.write_resolvers() {
             log::warn!("{text}");
         }
+        // Without a cable there is no rate to measure.
+        let (up, down) = host::line(&self.starter.paths, &self.starter.gateway);
+        self.step(Event::Line(up, down))
     }
 
     /// Puts the resolvers where services with the grant see them, whole at every moment.

@@ -3,8 +3,8 @@
 use super::paths::{Paths, could_not, read_text};
 use crate::limits::{IO_SYSTEM, KERNEL_FILE_MAX, PIDS_DEFAULT, PIDS_SYSTEM, STORAGE_SYSTEM};
 use crate::machine::admission::{Budget, Promise};
-use hearth_model::gateway::GatewayConfig;
-use hearth_model::{Bytes, MilliCpu, PerMille};
+use hearth_model::gateway::{GatewayConfig, Wan};
+use hearth_model::{BitsPerSec, Bytes, MilliCpu, PerMille};
 
 /// What can be promised on this machine.
 ///
@@ -20,7 +20,7 @@ pub fn budget(paths: &Paths, gateway: &GatewayConfig) -> Result<Budget, String> 
     let cores = read_text(&online, KERNEL_FILE_MAX).map_or(1, |text| cores(&text));
     let pid_max = read_text(&paths.at("/proc/sys/kernel/pid_max"), KERNEL_FILE_MAX);
     let pids = pid_max.ok().and_then(|text| text.trim().parse().ok());
-    Ok(Budget {
+    let mut budget = Budget {
         total: Promise {
             memory: memory_total,
             cpu: MilliCpu(cores.saturating_mul(1000)),
@@ -28,6 +28,7 @@ pub fn budget(paths: &Paths, gateway: &GatewayConfig) -> Result<Budget, String> 
             // Known once it is clear where services' data is.
             storage: Bytes(0),
             pids: pids.unwrap_or(PIDS_DEFAULT),
+            ..Promise::default()
         },
         system: Promise {
             memory: gateway.reserve.memory(),
@@ -35,8 +36,33 @@ pub fn budget(paths: &Paths, gateway: &GatewayConfig) -> Result<Budget, String> 
             io: PerMille(IO_SYSTEM),
             storage: Bytes(STORAGE_SYSTEM),
             pids: PIDS_SYSTEM,
+            ..Promise::default()
         },
-    })
+    };
+    let (up, down) = line(paths, gateway);
+    budget.line(up, down);
+    Ok(budget)
+}
+
+/// What the line carries, up and down: what the household said, else what its port does, which is never
+/// less; nothing where neither is known.
+#[must_use]
+pub fn line(paths: &Paths, gateway: &GatewayConfig) -> (BitsPerSec, BitsPerSec) {
+    let Wan {
+        interface,
+        upload,
+        download,
+        ..
+    } = &gateway.wan;
+    let speed = paths.at("/sys/class/net").join(interface).join("speed");
+    let port = || {
+        // Mbit/s; an error, or -1, where there is no cable (ethtool(8)).
+        let text = read_text(&speed, KERNEL_FILE_MAX).ok()?;
+        let mbit: u64 = text.trim().parse().ok()?;
+        Some(BitsPerSec::mbit(mbit).min(BitsPerSec::MAX))
+    };
+    let rate = |said: Option<BitsPerSec>| said.or_else(port).unwrap_or_default();
+    (rate(*upload), rate(*download))
 }
 
 /// Version of the firmware, for people.
@@ -76,6 +102,31 @@ fn cores(list: &str) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_line_is_what_the_household_says_or_what_its_port_does() {
+        let root = tempfile::tempdir().unwrap();
+        let paths = Paths::new(root.path().into());
+        let text = include_str!("../../../../board/common/gateway.toml");
+        let mut gateway = GatewayConfig::parse("g", text).unwrap();
+        let port = root
+            .path()
+            .join("sys/class/net")
+            .join(&gateway.wan.interface);
+        std::fs::create_dir_all(&port).unwrap();
+        let said = |text: &str| std::fs::write(port.join("speed"), text).unwrap();
+        // given neither, a port without a cable, and one that tells
+        let none = (BitsPerSec(0), BitsPerSec(0));
+        assert_eq!(line(&paths, &gateway), none);
+        said("-1\n");
+        assert_eq!(line(&paths, &gateway), none);
+        said("1000\n");
+        let full = BitsPerSec::mbit(1000);
+        assert_eq!(line(&paths, &gateway), (full, full));
+        // when the household says it for one way, then that counts
+        gateway.wan.upload = Some(BitsPerSec::mbit(5));
+        assert_eq!(line(&paths, &gateway), (BitsPerSec::mbit(5), full));
+    }
 
     #[test]
     fn memory_and_cores_are_read_as_the_kernel_writes_them() {

@@ -33,6 +33,7 @@ mod boot;
 mod heard;
 mod keep;
 mod people;
+mod ranks;
 
 pub use boot::run;
 
@@ -112,6 +113,8 @@ pub struct Core {
     forward_waiters: Vec<ForwardWaiter>,
     /// Why memory can not be guaranteed to all services together, if so.
     guarantee_fault: Option<String>,
+    /// What of its rank a service does not have, and why.
+    rank_faults: BTreeMap<ServiceName, String>,
     /// Accounting; none where its folder can not be used.
     usage: Option<Usage>,
     /// Who waits for what.
@@ -264,10 +267,12 @@ impl Core {
             }
             Action::Forward(forward) => self.netpath.send(&ToNetpath::Forward(forward)),
             Action::Release(name) => self.release(&name),
-            Action::Guarantee(memory) => {
+            Action::Guarantee(min, low) => {
                 let folder = self.starter.paths.cgroups();
-                self.guarantee_fault = cgroup::guarantee(&folder, memory).err();
+                self.guarantee_fault = cgroup::guarantee(&folder, min, low).err();
             }
+            Action::Rank(id, rank) => self.give_rank(id, rank),
+            Action::Keep(id, wanted) => self.keep_wishes([(id, wanted)]),
             Action::Note(name, text) => self.logs.note(&name, &text),
             Action::Tell(level, object, text) => self.tell(level, &object, &text),
         }

@@ -25,8 +25,10 @@ pub fn give(reply: ReplyTo, answer: Result<Reply, Fault>) {
 }
 
 /// What a name in a path means.
-enum Named {
+pub(super) enum Named {
+    /// A service.
     Service(ServiceId),
+    /// A process of the gateway.
     System(SystemUnit),
 }
 
@@ -72,6 +74,16 @@ impl Core {
                 self.remove_forward(&ports, reply);
                 Ok(())
             }
+            Ask::Plan(name) => {
+                let answer = self.plan(&name);
+                give(reply, answer);
+                Ok(())
+            }
+            Ask::Ranking => {
+                give(reply, Ok(Reply::Ranking(views::ranking(&self.machine))));
+                Ok(())
+            }
+            Ask::Rank(names) => self.rank(names, reply),
             Ask::OpenUsage => {
                 give(reply, self.open_usage());
                 Ok(())
@@ -110,16 +122,28 @@ impl Core {
     fn act_on(&mut self, id: ServiceId, verb: Verb, reply: ReplyTo) -> Result<(), Lost> {
         let (wanted, event) = match verb {
             Verb::Start => (Wanted::Running, Event::Start(id)),
+            Verb::StartWithRoom => (Wanted::Running, Event::StartWithRoom(id)),
             Verb::Stop => (Wanted::Stopped, Event::Stop(id)),
             Verb::Restart => (Wanted::Running, Event::Restart(id)),
         };
-        if wanted == Wanted::Running
-            && let Err(refusal) = self.machine.check_start(id)
-        {
-            give(reply, Err(Fault::NoRoom(refusal.to_string())));
-            return Ok(());
+        let mut wishes = vec![(id, wanted)];
+        if wanted == Wanted::Running {
+            let plan = self.machine.plan_start(id);
+            if let Some(name) = self.machine.making_room_for() {
+                let text = format!("room is being made for {name}; try again when it runs");
+                give(reply, Err(Fault::Busy(text)));
+                return Ok(());
+            }
+            let helps = verb == Verb::StartWithRoom && !plan.stops.is_empty();
+            if let Some(refusal) = plan.refusal.filter(|_| !helps) {
+                let why = Box::new(views::refusal(&refusal));
+                give(reply, Err(Fault::NoRoom(refusal.to_string(), why)));
+                return Ok(());
+            }
+            wishes.extend(plan.stops.iter().map(|&stop| (stop, Wanted::Stopped)));
         }
-        self.keep_wish(id, wanted);
+        // In one piece: a power cut leaves all of it or nothing.
+        self.keep_wishes(wishes);
         self.step(event)?;
         let wait = u64::try_from(ACTION_WAIT.as_millis()).unwrap_or(u64::MAX);
         self.waiters.push(Waiter {
@@ -131,11 +155,12 @@ impl Core {
     }
 
     /// What the household asked survives, before it is acknowledged.
-    fn keep_wish(&mut self, id: ServiceId, wanted: Wanted) {
-        let Some(row) = self.machine.service(id) else {
-            return;
-        };
-        self.register.set_wanted(&row.name, wanted);
+    pub(super) fn keep_wishes(&mut self, wishes: impl IntoIterator<Item = (ServiceId, Wanted)>) {
+        for (id, wanted) in wishes {
+            if let Some(row) = self.machine.service(id) {
+                self.register.set_wanted(&row.name, wanted);
+            }
+        }
         if let Err(text) = self.store.save(&self.register) {
             let text = format!("{text}; what is asked now is forgotten when the gateway restarts");
             let problem = Problem::of_gateway(text);
@@ -173,7 +198,7 @@ impl Core {
         self.row(&Named::System(unit))
     }
 
-    fn named(&self, name: &str) -> Result<Named, Fault> {
+    pub(super) fn named(&self, name: &str) -> Result<Named, Fault> {
         if let Some(id) = self.machine.find(name) {
             return Ok(Named::Service(id));
         }
@@ -211,7 +236,10 @@ impl Core {
         let row = match *named {
             Named::Service(id) => {
                 let row = self.machine.service(id).ok_or_else(gone)?;
-                views::service(id, row, &self.starter, now())
+                let ranked = self.machine.ranked();
+                let place = ranked.iter().position(|&other| other == id);
+                let rank = place.map_or(ranked.len(), |place| place + 1);
+                views::service(id, row, rank, &self.starter, now())
             }
             Named::System(unit) => {
                 let units = self.machine.system_units();
@@ -239,7 +267,7 @@ impl Core {
             lan: format!("{}/{}", gateway.lan.address, gateway.lan.prefix),
             console_url: views::console_url(&self.machine, gateway),
             sandbox: views::sandbox(),
-            budget: views::budget(&self.machine),
+            budget: views::budget(self.machine.budget(), self.machine.promised()),
             nat: report.map(views::nat),
             services: self.table(),
             congestion: self
@@ -252,6 +280,7 @@ impl Core {
                 .iter()
                 .map(|problem| problem.text.clone())
                 .chain(self.forward_problems())
+                .chain(self.rank_faults.values().cloned())
                 .chain(
                     self.usage
                         .as_ref()

@@ -1,7 +1,9 @@
 //! What the API asks of the loop, and what the loop answers.
 
 use crate::machine::forwards::Forward;
-use hearth_model::api::{ApiError, Done, OpenUsage, PortForward, Service, Status};
+use hearth_model::api::{
+    ApiError, Done, OpenUsage, PortForward, RankRow, RefusalJson, Service, StartPlan, Status,
+};
 use hearth_model::protocol::{ShutdownKind, WanPorts};
 use tokio::sync::oneshot;
 
@@ -10,6 +12,8 @@ use tokio::sync::oneshot;
 pub enum Verb {
     /// Run it.
     Start,
+    /// Run it, and end those that have to end for it.
+    StartWithRoom,
     /// End it.
     Stop,
     /// Run it anew.
@@ -33,6 +37,12 @@ pub enum Ask {
     AddForward(Forward),
     /// `DELETE /v1/forwards/{transport}/{ports}`
     RemoveForward(WanPorts),
+    /// `POST /v1/services/{name}/start?dry_run=true`
+    Plan(String),
+    /// `GET /v1/rank`
+    Ranking,
+    /// `POST /v1/rank?order=A,B,C`
+    Rank(Vec<String>),
     /// `GET /v1/usage/open`
     OpenUsage,
     /// `POST /v1/system/poweroff` or `reboot`
@@ -52,6 +62,10 @@ pub enum Reply {
     Forwards(Vec<PortForward>),
     /// One of them.
     Forward(PortForward),
+    /// What a start would come to.
+    Plan(Box<StartPlan>),
+    /// Who comes before whom.
+    Ranking(Vec<RankRow>),
     /// The open hour.
     OpenUsage(OpenUsage),
     /// Accepted.
@@ -66,7 +80,7 @@ pub enum Fault {
     /// It can not be done with this one: 409, USP 7022.
     Impossible(String),
     /// The machine has too little left: 409, USP 7227.
-    NoRoom(String),
+    NoRoom(String, Box<RefusalJson>),
     /// The request makes no sense: 400, USP 7004.
     Arguments(String),
     /// Not by this user: 403, USP 7006.
@@ -81,16 +95,25 @@ impl Fault {
     /// HTTP status and body.
     #[must_use]
     pub fn parts(self) -> (u16, ApiError) {
+        let mut refusal = None;
         let (status, code, error) = match self {
             Fault::Unknown(text) => (404, 7016, text),
             Fault::Impossible(text) => (409, 7022, text),
-            Fault::NoRoom(text) => (409, 7227, text),
+            Fault::NoRoom(text, why) => {
+                refusal = Some(*why);
+                (409, 7227, text)
+            }
             Fault::Arguments(text) => (400, 7004, text),
             Fault::Forbidden(text) => (403, 7006, text),
             Fault::Method(text) => (405, 7004, text),
             Fault::Busy(text) => (503, 7005, text),
         };
-        (status, ApiError { error, code })
+        let error = ApiError {
+            error,
+            code,
+            refusal,
+        };
+        (status, error)
     }
 }
 

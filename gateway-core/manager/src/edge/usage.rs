@@ -1,5 +1,6 @@
 //! Accounting: reads each service's counters every few seconds and keeps the hours in the journal.
 
+use super::cgroup;
 use super::journal::Journal;
 use super::paths::{Paths, read_text, wall};
 use crate::limits::{KERNEL_FILE_MAX, SAMPLE_MS, SAMPLES_PER_CHECKPOINT};
@@ -155,17 +156,17 @@ impl Usage {
     /// The counters of a service; `None` where it has no cgroup. A kernel without a controller counts
     /// nothing there.
     fn counters(&self, id: ServiceId, name: &ServiceName) -> Option<Counters> {
-        let cgroup = self.paths.cgroup(name);
+        let folder = self.paths.cgroup(name);
         let link = self.paths.at("/sys/class/net").join(format!("sv{id}"));
-        let generation = fs::metadata(&cgroup).ok()?.ino();
+        let generation = fs::metadata(&folder).ok()?.ino();
         let text = |path: PathBuf| read_text(&path, KERNEL_FILE_MAX).unwrap_or_default();
         let number = |path: PathBuf| text(path).trim().parse().unwrap_or(0);
-        let io = text(cgroup.join("io.stat"));
+        let io = text(folder.join("io.stat"));
         let statistics = link.join("statistics");
         Some(Counters {
             cgroup: generation,
-            cpu_usec: keyed(&text(cgroup.join("cpu.stat")), "usage_usec"),
-            memory: number(cgroup.join("memory.current")),
+            cpu_usec: cgroup::keyed(&text(folder.join("cpu.stat")), "usage_usec").unwrap_or(0),
+            memory: number(folder.join("memory.current")),
             read: sum(&io, "rbytes="),
             written: sum(&io, "wbytes="),
             link: number(link.join("ifindex")),
@@ -174,13 +175,6 @@ impl Usage {
             sent: number(statistics.join("rx_bytes")),
         })
     }
-}
-
-/// The value of a key in a flat keyed file.
-fn keyed(text: &str, key: &str) -> u64 {
-    text.lines()
-        .find_map(|line| line.strip_prefix(key)?.trim().parse().ok())
-        .unwrap_or(0)
 }
 
 /// The sum of a key over all devices of `io.stat`. A device that is stacked on another (a loop device on
@@ -201,6 +195,5 @@ mod tests {
                   254:0 rbytes=100 wbytes=7 rios=1 wios=1 dbytes=0 dios=0\n";
         assert_eq!((sum(io, "rbytes="), sum(io, "wbytes=")), (4196, 7));
         assert_eq!(sum("", "rbytes="), 0);
-        assert_eq!(keyed("usage_usec 77\nuser_usec 70\n", "usage_usec"), 77);
     }
 }

@@ -3,13 +3,16 @@
 use super::start::Starter;
 use super::{cgroup, gates, storage};
 use crate::machine::Machine;
-use crate::machine::admission::Resource;
+use crate::machine::admission::{Budget, Promise, Refusal, Resource, Room};
 use crate::machine::congestion::{Congestion, Scarce};
+use crate::machine::ranking::Rank;
 use crate::machine::register::Wanted;
+use crate::machine::room::Plan;
 use crate::machine::service::{Phase, Service as Row};
 use crate::sys;
 use hearth_model::api::{
-    BudgetLine, Congestion as CongestionJson, Kind, NatJson, SandboxJson, Service, WanJson,
+    BudgetLine, Congestion as CongestionJson, Kind, NatJson, RankRow, RefusalJson, SandboxJson,
+    Service, ShortJson, StartPlan, WanJson,
 };
 use hearth_model::gateway::GatewayConfig;
 use hearth_model::protocol::{NetReport, SystemUnit, WanStatus, Zone};
@@ -20,16 +23,18 @@ use std::collections::BTreeMap;
 /// Name of the package with the household's console.
 const CONSOLE: &str = "web";
 
-/// A service's row.
+/// A service's row; `rank` is its place, from 1.
 #[must_use]
-pub fn service(id: ServiceId, row: &Row, starter: &Starter, now: Tick) -> Service {
+pub fn service(id: ServiceId, row: &Row, rank: usize, starter: &Starter, now: Tick) -> Service {
     let Starter { gateway, paths, .. } = starter;
     let manifest = row.package.as_ref().map(|package| &package.manifest);
     let counters = cgroup::counters(&paths.cgroup(&row.name));
     let since = match row.phase {
         Phase::Rest | Phase::Waiting { .. } => row.status.since,
         Phase::WaitingForNetpath { since } => since,
-        Phase::Preparing | Phase::Linking { .. } | Phase::Forwarding { .. } => now,
+        Phase::MakingRoom | Phase::Preparing | Phase::Linking { .. } | Phase::Forwarding { .. } => {
+            now
+        }
     };
     Service {
         name: row.name.to_string(),
@@ -40,6 +45,7 @@ pub fn service(id: ServiceId, row: &Row, starter: &Starter, now: Tick) -> Servic
         fault: row.fault().to_string(),
         message: row.message(now),
         wanted: row.wanted == Wanted::Running,
+        rank: u32::try_from(rank).ok(),
         pid: row.status.pid,
         restarts: row.status.restarts,
         since_seconds: now.since_ms(since) / 1000,
@@ -81,6 +87,7 @@ pub fn system(unit: SystemUnit, status: UnitStatus, firmware: &str, now: Tick) -
         fault: status.fault.to_string(),
         message,
         wanted: true,
+        rank: None,
         pid: status.pid,
         restarts: status.restarts,
         since_seconds: now.since_ms(status.since) / 1000,
@@ -96,22 +103,90 @@ pub fn system(unit: SystemUnit, status: UnitStatus, firmware: &str, now: Tick) -
     }
 }
 
-/// The whole table: system units first.
+/// The whole table: system units first, then the services by rank.
 #[must_use]
 pub fn table(machine: &Machine, starter: &Starter, firmware: &str, now: Tick) -> Vec<Service> {
     let units = machine
         .system_units()
         .map(|(unit, status)| system(unit, status, firmware, now));
-    let services = machine
-        .services()
-        .map(|(id, row)| service(id, row, starter, now));
+    let services = (1..)
+        .zip(machine.ranked())
+        .filter_map(|(rank, id)| Some(service(id, machine.service(id)?, rank, starter, now)));
     units.chain(services).collect()
+}
+
+/// A refusal for programs.
+#[must_use]
+pub fn refusal(refusal: &Refusal) -> RefusalJson {
+    let short = refusal.shortfalls.iter().map(|short| ShortJson {
+        resource: short.resource.name().to_owned(),
+        needed: short.needed,
+        free: short.free,
+        shortfall: short.missing(),
+    });
+    let room = match &refusal.room {
+        Room::Stop(these) => these.iter().map(ToString::to_string).collect(),
+        Room::OnlyHigher | Room::Never | Room::Unmeasured => Vec::new(),
+    };
+    RefusalJson {
+        service: refusal.service.to_string(),
+        short: short.collect(),
+        room,
+    }
+}
+
+/// What a start would come to.
+#[must_use]
+pub fn plan(name: &str, machine: &Machine, plan: &Plan) -> StartPlan {
+    let name_of = |&id: &ServiceId| Some(machine.service(id)?.name.to_string());
+    StartPlan {
+        service: name.to_owned(),
+        fits: plan.refusal.is_none(),
+        stops: plan.stops.iter().filter_map(name_of).collect(),
+        message: plan
+            .refusal
+            .as_ref()
+            .map_or_else(String::new, ToString::to_string),
+        refusal: plan.refusal.as_ref().map(refusal),
+        before: budget(machine.budget(), plan.before),
+        after: budget(machine.budget(), plan.after),
+    }
+}
+
+/// The ranking, and what it means for each service that runs.
+#[must_use]
+pub fn ranking(machine: &Machine) -> Vec<RankRow> {
+    let ranks: BTreeMap<ServiceId, Rank> = machine.ranks().into_iter().collect();
+    let (named, shares) = (machine.named().len(), machine.shares());
+    let row = |(place, id): (usize, ServiceId)| {
+        let row = machine.service(id)?;
+        let rank = ranks.get(&id);
+        let weights = rank.map(|rank| rank.weights);
+        let share = shares.get(&id);
+        Some(RankRow {
+            service: row.name.to_string(),
+            rank: u32::try_from(place + 1).unwrap_or(u32::MAX),
+            ranked: place < named,
+            state: row.state().to_string(),
+            cpu_weight: weights.map(|weights| weights.cpu),
+            io_weight: weights.map(|weights| weights.io),
+            memory_low_bytes: weights.map(|weights| weights.memory_low.0),
+            oom_score_adj: rank.map(|rank| rank.oom_score),
+            traffic_class: share.map(|share| share.class.name().to_owned()),
+            line_weight: share.map(|share| share.weight),
+        })
+    };
+    machine
+        .ranked()
+        .into_iter()
+        .enumerate()
+        .filter_map(row)
+        .collect()
 }
 
 /// What the machine has, keeps, has promised and can still promise.
 #[must_use]
-pub fn budget(machine: &Machine) -> Vec<BudgetLine> {
-    let (budget, promised) = (machine.budget(), machine.promised());
+pub fn budget(budget: &Budget, promised: Promise) -> Vec<BudgetLine> {
     let free = budget.free(promised);
     let line = |resource: Resource| BudgetLine {
         resource: resource.name().to_owned(),

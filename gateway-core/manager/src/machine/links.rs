@@ -1,10 +1,10 @@
 //! What netpath's answers do to a service, and what netpath has to hear again when it comes back.
 
 use super::register::Wanted;
-use super::service::{Package, Phase, Service, Trouble};
+use super::service::{Phase, Service, Trouble};
 use super::{Action, Greeting, Machine, Netpath, Object};
 use crate::limits::NETPATH_ANSWER_MS;
-use hearth_model::protocol::{NetRefusal, SystemUnit};
+use hearth_model::protocol::{NetRefusal, NetworkShare, SystemUnit};
 use hearth_model::{ServiceId, Tick};
 use log::Level;
 
@@ -13,12 +13,14 @@ type Out<'a> = &'a mut Vec<Action>;
 impl Machine {
     /// Asks for a link, or waits for netpath.
     pub(super) fn attach(&mut self, id: ServiceId, now: Tick, out: Out<'_>) {
+        let share = self.shares().get(&id).copied();
         let Some(service) = self.services.get_mut(&id) else {
             return;
         };
-        let link = service.package.as_ref().and_then(Package::linked);
-        match (self.netpath, link) {
+        let link = service.package.as_ref().and_then(|package| package.link);
+        match (self.netpath, link.zip(share)) {
             (Netpath::Up, Some((link, share))) => {
+                service.shared = Some(share);
                 service.stale = service.outstanding;
                 service.outstanding += 1;
                 service.phase = Phase::Linking {
@@ -42,6 +44,7 @@ impl Machine {
             return;
         }
         let ids: Vec<ServiceId> = self.services.keys().copied().collect();
+        let shares = self.shares();
         for id in ids {
             let Some(service) = self.services.get_mut(&id).filter(|s| s.has_link()) else {
                 continue;
@@ -52,9 +55,9 @@ impl Machine {
                 | Phase::Linking { .. }
                 | Phase::Forwarding { .. } => self.attach(id, now, out),
                 Phase::Rest | Phase::Waiting { .. } if service.is_running() => {
-                    link_again(service, id, out);
+                    link_again(service, id, shares.get(&id), out);
                 }
-                Phase::Waiting { .. } => link_again(service, id, out),
+                Phase::Waiting { .. } => link_again(service, id, shares.get(&id), out),
                 Phase::Rest if blames_netpath && service.wanted == Wanted::Running => {
                     let cause = service.cause;
                     self.begin(id, cause, out);
@@ -63,7 +66,7 @@ impl Machine {
                     service.outstanding += 1;
                     out.push(Action::Detach(id));
                 }
-                Phase::Preparing => {}
+                Phase::MakingRoom | Phase::Preparing => {}
             }
         }
     }
@@ -72,11 +75,13 @@ impl Machine {
         self.netpath = Netpath::Down;
         for service in self.services.values_mut() {
             (service.outstanding, service.stale) = (0, 0);
+            service.shared = None;
             service.phase = match service.phase {
                 Phase::Linking { .. } | Phase::Forwarding { .. } => {
                     Phase::WaitingForNetpath { since: now }
                 }
                 phase @ (Phase::Rest
+                | Phase::MakingRoom
                 | Phase::Preparing
                 | Phase::WaitingForNetpath { .. }
                 | Phase::Waiting { .. }) => phase,
@@ -123,7 +128,8 @@ impl Machine {
                 out.extend(forwards.into_iter().map(Action::Forward));
             }
             Phase::Rest | Phase::Waiting { .. } => service.link_trouble = None,
-            Phase::Preparing
+            Phase::MakingRoom
+            | Phase::Preparing
             | Phase::WaitingForNetpath { .. }
             | Phase::Linking { .. }
             | Phase::Forwarding { .. } => {}
@@ -143,6 +149,7 @@ impl Machine {
                 }
             }
             Phase::Rest
+            | Phase::MakingRoom
             | Phase::Preparing
             | Phase::WaitingForNetpath { .. }
             | Phase::Linking { .. }
@@ -177,6 +184,7 @@ impl Machine {
             }
             // There was nothing to remove.
             Phase::Rest
+            | Phase::MakingRoom
             | Phase::Preparing
             | Phase::WaitingForNetpath { .. }
             | Phase::Linking { .. }
@@ -209,10 +217,11 @@ impl Machine {
     }
 }
 
-fn link_again(service: &mut Service, id: ServiceId, out: Out<'_>) {
-    if let Some(package) = &service.package
-        && let Some((link, share)) = package.linked()
+fn link_again(service: &mut Service, id: ServiceId, share: Option<&NetworkShare>, out: Out<'_>) {
+    if let (Some(package), Some(&share)) = (&service.package, share)
+        && let Some(link) = package.link
     {
+        service.shared = Some(share);
         let before = out.len();
         out.push(Action::Attach(id, link, share));
         out.extend(package.forwards(id).map(Action::Forward));

@@ -11,23 +11,32 @@ pub mod doctor;
 pub mod forwards;
 pub mod killed;
 pub mod lines;
+pub mod promise;
+pub mod rank;
+pub mod ranking;
 pub mod register;
+pub mod room;
 pub mod service;
+pub mod trouble;
 pub mod usage;
 
+mod choice;
+mod init;
 mod life;
 mod links;
 #[cfg(test)]
 mod tests;
 
-use admission::{Budget, Promise, Refusal};
+use admission::{Budget, Promise};
 use core::fmt;
 use hearth_model::protocol::{Forward, InitRefusal, Link, NetRefusal, NetworkShare, SystemUnit};
 use hearth_model::state::UnitStatus;
-use hearth_model::{Bytes, ServiceId, ServiceName, Tick};
+use hearth_model::{BitsPerSec, Bytes, ServiceId, ServiceName, Tick};
 use killed::Killed;
 use log::Level;
+use ranking::Rank;
 use register::Wanted;
+use room::Making;
 use service::{Package, Phase, Service};
 use std::collections::BTreeMap;
 
@@ -78,10 +87,16 @@ pub enum Event {
     Failed(ServiceId, String),
     /// A person wants it to run.
     Start(ServiceId),
+    /// A person wants it to run, and those to end that have to for it: [`Machine::plan_start`].
+    StartWithRoom(ServiceId),
     /// A person wants it to end.
     Stop(ServiceId),
     /// A person wants it to run anew.
     Restart(ServiceId),
+    /// The household ranks its services.
+    Ranked(Vec<ServiceName>),
+    /// The line carries this much, up and down; nothing where it is not known.
+    Line(BitsPerSec, BitsPerSec),
     /// The kernel killed a process of this service for a system call.
     Killed(ServiceId, Killed),
     /// [`Machine::next_deadline`] has come.
@@ -109,8 +124,12 @@ pub enum Action {
     Forward(Forward),
     /// Unmount its image and remove its cgroup, if nobody uses them.
     Release(ServiceName),
-    /// All services together are guaranteed this much memory from now on.
-    Guarantee(Bytes),
+    /// Of all services together, this much memory is never taken away from now on, and this much last.
+    Guarantee(Bytes, Bytes),
+    /// Give a service what its rank means.
+    Rank(ServiceId, Rank),
+    /// Keep what is wanted of a service now.
+    Keep(ServiceId, Wanted),
     /// Put a line into a service's own log.
     Note(ServiceName, String),
     /// Tell whoever looks after this gateway.
@@ -157,13 +176,21 @@ pub struct Machine {
     system: BTreeMap<&'static str, (SystemUnit, UnitStatus)>,
     netpath: Netpath,
     greeting: Greeting,
-    guaranteed: Bytes,
+    guaranteed: (Bytes, Bytes),
+    /// What the household ranked, the most important first.
+    ranking: Vec<ServiceName>,
+    /// The start that others end for.
+    making: Option<Making>,
 }
 
 impl Machine {
-    /// A manager that has heard nothing yet and knows these packages.
+    /// A manager that has heard nothing yet and knows these packages and the household's ranking.
     #[must_use]
-    pub fn new(budget: Budget, packages: Vec<(ServiceId, Package, Wanted)>) -> Machine {
+    pub fn new(
+        budget: Budget,
+        packages: Vec<(ServiceId, Package, Wanted)>,
+        ranking: Vec<ServiceName>,
+    ) -> Machine {
         let service = |(id, package, wanted): (ServiceId, Package, Wanted)| {
             let name = package.manifest.name().clone();
             (id, Service::new(name, Some(package), wanted))
@@ -177,7 +204,9 @@ impl Machine {
                 .collect(),
             netpath: Netpath::Down,
             greeting: Greeting::Open,
-            guaranteed: Bytes(0),
+            guaranteed: (Bytes(0), Bytes(0)),
+            ranking,
+            making: None,
         }
     }
 
@@ -223,21 +252,6 @@ impl Machine {
         &self.budget
     }
 
-    /// Whether a start would be admitted now. Asked before the household's wish is kept, so that a
-    /// refusal changes nothing.
-    ///
-    /// # Errors
-    /// [`Refusal`] as [`Budget::admit`].
-    pub fn check_start(&self, id: ServiceId) -> Result<(), Refusal> {
-        match self.services.get(&id) {
-            Some(service) if service.admitted.is_none() => self
-                .budget
-                .admit(&service.name, service.asks(), self.promised())
-                .map(|_| ()),
-            Some(_) | None => Ok(()),
-        }
-    }
-
     /// The one way in.
     pub fn step(&mut self, event: Event, now: Tick) -> Vec<Action> {
         let mut actions = Vec::new();
@@ -274,16 +288,16 @@ impl Machine {
             Event::Failed(id, text) => self.fail(id, service::Trouble::Prepare(text), out),
             Event::Start(id) => self.start(id, now, out),
             Event::Stop(id) => self.stop(id, now, out),
+            Event::StartWithRoom(id) => self.start_with_room(id, now, out),
             Event::Restart(id) => self.restart(id, now, out),
+            Event::Ranked(ranking) => self.rank(ranking),
+            Event::Line(up, down) => self.budget.line(up, down),
             Event::Killed(id, killed) => self.killed(id, killed, out),
             Event::Deadline => self.deadline(now, out),
         }
-        let memory = self.promised().memory;
-        if memory != self.guaranteed {
-            self.guaranteed = memory;
-            // Before everything else: a service's guarantee counts only within its parent's.
-            actions.insert(0, Action::Guarantee(memory));
-        }
+        self.make_room(now, out);
+        self.try_refused(out);
+        self.apply_ranks(out);
         actions
     }
 
@@ -300,7 +314,9 @@ impl Machine {
 /// When the answer that a phase waits for is overdue.
 fn overdue_at(phase: Phase) -> Option<Tick> {
     match phase {
-        Phase::Rest | Phase::Preparing | Phase::WaitingForNetpath { .. } => None,
+        Phase::Rest | Phase::MakingRoom | Phase::Preparing | Phase::WaitingForNetpath { .. } => {
+            None
+        }
         Phase::Linking { until }
         | Phase::Forwarding { until, .. }
         | Phase::Waiting { until, .. } => Some(until),

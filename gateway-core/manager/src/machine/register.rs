@@ -1,4 +1,5 @@
-//! What survives a reboot: each service's number, and whether the household wants it to run.
+//! What survives a reboot: each service's number, whether the household wants it to run, and how it
+//! ranks its services.
 
 use core::fmt;
 use hearth_model::limits::SERVICES_MAX;
@@ -31,6 +32,9 @@ struct Entry {
 #[serde(deny_unknown_fields)]
 pub struct Register {
     services: BTreeMap<ServiceName, Entry>,
+    /// What the household ranked, the most important first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    ranking: Vec<ServiceName>,
 }
 
 /// Every number is given.
@@ -107,6 +111,23 @@ impl Register {
     pub fn set_wanted(&mut self, name: &ServiceName, wanted: Wanted) {
         if let Some(entry) = self.services.get_mut(name) {
             entry.wanted = Some(wanted);
+        }
+    }
+
+    /// What the household ranked, the most important first. A service that it did not name comes after
+    /// these.
+    #[must_use]
+    pub fn ranking(&self) -> &[ServiceName] {
+        &self.ranking
+    }
+
+    /// Keeps a ranking; each name counts where it stands first.
+    pub fn set_ranking(&mut self, ranking: Vec<ServiceName>) {
+        self.ranking.clear();
+        for name in ranking {
+            if !self.ranking.contains(&name) {
+                self.ranking.push(name);
+            }
         }
     }
 

@@ -1,12 +1,14 @@
 //! One service as the manager sees it: what is under way here, what PID 1 last said of it, and what
 //! to tell a person.
 
-use super::admission::{Admitted, Promise, Refusal};
+use super::admission::{Admitted, Promise};
 use super::killed::{Kills, SIGSYS};
+use super::ranking::Rank;
 use super::register::Wanted;
+pub use super::trouble::Trouble;
 use crate::limits::NETPATH_WAIT_MS;
 use hearth_model::manifest::{LinkKind, Manifest, Network};
-use hearth_model::protocol::{Forward, InitRefusal, Link, NetworkShare};
+use hearth_model::protocol::{Forward, Link, NetworkShare};
 use hearth_model::state::{Fault, LastExit, UnitState, UnitStatus};
 use hearth_model::{Bytes, ServiceId, ServiceName, Tick};
 
@@ -20,12 +22,6 @@ pub struct Package {
 }
 
 impl Package {
-    /// Its link and its share of the line; `None` where it has no network.
-    #[must_use]
-    pub fn linked(&self) -> Option<(Link, NetworkShare)> {
-        Some((self.link?, self.manifest.network_share()))
-    }
-
     /// The gateway's ports that are this service's.
     pub fn forwards(&self, id: ServiceId) -> impl Iterator<Item = Forward> {
         self.manifest.listen().iter().map(move |line| Forward {
@@ -63,6 +59,8 @@ pub enum Asked {
 pub enum Phase {
     /// Nothing: PID 1's last word is how it is.
     Rest,
+    /// Others end, which makes room for it.
+    MakingRoom,
     /// Its image, data folder and limits are being made.
     Preparing,
     /// Its link waits until netpath is there.
@@ -100,55 +98,6 @@ pub enum Cause {
     Boot,
 }
 
-/// Why the last request came to nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trouble {
-    /// The machine has too little left to promise.
-    Refused(Refusal),
-    /// Another bridged service has the one address for such services.
-    AddressTaken(ServiceName),
-    /// Something on this machine could not be made; the text names it, the reason and the remedy.
-    Prepare(String),
-    /// netpath refused; the text is its reason, with names instead of numbers.
-    Network(String),
-    /// netpath did not answer in time.
-    NetworkSilent,
-    /// PID 1 refused.
-    Init(InitRefusal),
-    /// PID 1 did not answer in time.
-    InitSilent,
-}
-
-impl Trouble {
-    fn words(&self) -> String {
-        match self {
-            Trouble::Refused(refusal) => refusal.to_string(),
-            Trouble::AddressTaken(by) => format!(
-                "there is one address for a bridged service and {by} has it; stop {by} first"
-            ),
-            Trouble::Prepare(text) | Trouble::Network(text) => text.clone(),
-            Trouble::NetworkSilent => {
-                "hearth-netpath did not answer; try `hearth restart hearth-netpath`".to_owned()
-            }
-            Trouble::Init(reason) => format!("hearth-init refused: {reason}"),
-            Trouble::InitSilent => "hearth-init did not answer; reboot the gateway".to_owned(),
-        }
-    }
-
-    /// Whether it may be over when netpath comes back.
-    #[must_use]
-    pub fn is_netpaths(&self) -> bool {
-        match self {
-            Trouble::Network(_) | Trouble::NetworkSilent => true,
-            Trouble::Refused(_)
-            | Trouble::AddressTaken(_)
-            | Trouble::Prepare(_)
-            | Trouble::Init(_)
-            | Trouble::InitSilent => false,
-        }
-    }
-}
-
 /// Whether PID 1 has a row for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Row {
@@ -183,6 +132,10 @@ pub struct Service {
     pub start_after_stop: bool,
     /// What is promised to it.
     pub admitted: Option<Admitted>,
+    /// What of its rank was told, and of which process: [`super::Action::Rank`].
+    pub ranked: Option<(u32, Rank)>,
+    /// Its part of the line that netpath was told; `None` while it has no link.
+    pub shared: Option<NetworkShare>,
     /// Requests to netpath that are not answered.
     pub outstanding: usize,
     /// Answers among them that belong to earlier requests than the phase's.
@@ -211,6 +164,8 @@ impl Service {
             cause: Cause::Boot,
             start_after_stop: false,
             admitted: None,
+            ranked: None,
+            shared: None,
             outstanding: 0,
             stale: 0,
             oom_kills: 0,
@@ -263,7 +218,11 @@ impl Service {
         self.kills.follow(status.pid);
         self.status = status;
         self.row = Row::Held;
-        self.trouble = None;
+        match self.trouble {
+            // Its end is a part of that.
+            Some(Trouble::Undone(_)) => {}
+            Some(_) | None => self.trouble = None,
+        }
     }
 
     /// The state to show: the manager's part of a start is `Starting` too.
@@ -271,7 +230,8 @@ impl Service {
     pub fn state(&self) -> UnitState {
         match self.phase {
             Phase::Rest => self.status.state,
-            Phase::Preparing
+            Phase::MakingRoom
+            | Phase::Preparing
             | Phase::WaitingForNetpath { .. }
             | Phase::Linking { .. }
             | Phase::Forwarding { .. } => UnitState::Starting,
@@ -314,6 +274,7 @@ impl Service {
                 return "it waits for hearth-netpath, which makes its network link".to_owned();
             }
             Phase::Rest
+            | Phase::MakingRoom
             | Phase::Preparing
             | Phase::WaitingForNetpath { .. }
             | Phase::Linking { .. }

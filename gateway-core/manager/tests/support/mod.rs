@@ -118,10 +118,15 @@ impl Gateway {
 
     /// Installs a package with a real image and a cgroup folder with the kernel's files.
     pub fn install(&self, name: &str, access: &str) {
+        self.install_with(name, access, "");
+    }
+
+    /// The same with more sections.
+    pub fn install_with(&self, name: &str, access: &str, sections: &str) {
         let manifest = format!(
             "[service]\nname = \"{name}\"\nversion = \"1.2\"\nexec = [\"/bin/{name}\"]\nuser = 33\n\
              [resources.memory]\nreserve = \"16 MiB\"\nmax = \"32 MiB\"\n[resources.cpu]\n\
-             reserve = \"5 %\"\n[resources.pids]\nmax = 8\n[access]\n{access}"
+             reserve = \"5 %\"\n[resources.pids]\nmax = 8\n[access]\n{access}\n{sections}"
         );
         let package = format!("data/hearth/packages/{name}");
         self.write(&format!("{package}/manifest.toml"), &manifest);

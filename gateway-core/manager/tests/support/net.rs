@@ -2,11 +2,14 @@
 //! remembers what it was asked.
 
 use super::record::{receive, send};
+use hearth_model::ServiceId;
 use hearth_model::limits::PROTOCOL_VERSION;
+use hearth_model::protocol::NetworkShare;
 use hearth_model::protocol::{
     FromNetpath, HouseholdForward, NetRefusal, NetReport, QueuePage, Shaping, ToNetpath, WanLease,
     WanStatus,
 };
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -21,6 +24,7 @@ static INSTANCE: AtomicU64 = AtomicU64::new(1);
 
 pub struct Net {
     asked: Arc<Mutex<Vec<String>>>,
+    shares: Arc<Mutex<BTreeMap<ServiceId, NetworkShare>>>,
     listener: Arc<OwnedFd>,
     connection: Arc<Mutex<Option<Arc<OwnedFd>>>>,
     socket: PathBuf,
@@ -34,11 +38,13 @@ impl Net {
         let listener = Arc::new(listen(&socket));
         let net = Net {
             asked: Arc::default(),
+            shares: Arc::default(),
             listener: Arc::clone(&listener),
             connection: Arc::default(),
             socket,
         };
         let (asked, connection) = (Arc::clone(&net.asked), Arc::clone(&net.connection));
+        let shares = Arc::clone(&net.shares);
         let instance = INSTANCE.fetch_add(1, Ordering::Relaxed);
         std::thread::spawn(move || {
             while let Some(socket) = accept(&listener) {
@@ -49,10 +55,20 @@ impl Net {
                         send(&socket, &answer, &[]);
                     }
                     asked.lock().unwrap().push(words(&record));
+                    if let ToNetpath::Attach { id, share, .. } = record {
+                        shares.lock().unwrap().insert(id, share);
+                    }
                 }
             }
         });
         net
+    }
+
+    /// The share of the line that a service was given last.
+    #[allow(dead_code)] // not every test asks
+    pub fn share(&self, number: u16) -> Option<NetworkShare> {
+        let id = ServiceId::new(number).unwrap();
+        self.shares.lock().unwrap().get(&id).copied()
     }
 
     /// What was asked since the last call, but for reports and queues, which are asked for again and again.

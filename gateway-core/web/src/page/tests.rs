@@ -14,6 +14,7 @@ pub(crate) fn service(name: &str) -> Service {
         fault: "NoFault".into(),
         message: String::new(),
         wanted: true,
+        rank: Some(1),
         pid: 214,
         restarts: 0,
         since_seconds: 185,

@@ -1,15 +1,17 @@
-use crate::machine::admission::{Budget, Promise};
+use crate::machine::admission::{Budget, Promise, Room};
 use crate::machine::register::Wanted;
 use crate::machine::service::Package;
 use crate::machine::{Action, Event, Machine};
 use hearth_model::manifest::Manifest;
 use hearth_model::protocol::{InitRefusal, Link, NetRefusal, NetworkPolicy};
 use hearth_model::state::{Fault, LastExit, UnitState, UnitStatus};
-use hearth_model::{Bytes, MilliCpu, PerMille, ServiceId, ServiceName, Tick};
+use hearth_model::{BitsPerSec, Bytes, MilliCpu, PerMille, ServiceId, ServiceName, Tick};
 
 mod kills;
 mod links;
 mod orders;
+mod ranks;
+mod rooms;
 
 const MACHINE: Budget = Budget {
     total: promise(256, 1000),
@@ -23,6 +25,8 @@ const fn promise(mib: u64, milli: u32) -> Promise {
         io: PerMille(0),
         storage: Bytes(0),
         pids: 0,
+        upload: BitsPerSec(0),
+        download: BitsPerSec(0),
     }
 }
 
@@ -81,23 +85,25 @@ fn taken(n: u16, name: &str) -> Event {
     }
 }
 
-/// A machine and its clock. Log lines and guarantees are left out of what `on` returns.
+/// A machine and its clock. Log lines, guarantees and ranks are left out of what `on` returns.
 struct Bench(Machine, Tick);
 
 impl Bench {
     fn new(packages: Vec<(Package, Wanted)>) -> Bench {
         let numbered = packages.into_iter().enumerate();
         let rows = numbered.map(|(n, (package, wanted))| (id(n as u16), package, wanted));
-        Bench(Machine::new(MACHINE, rows.collect()), Tick(0))
+        Bench(Machine::new(MACHINE, rows.collect(), Vec::new()), Tick(0))
     }
 
     fn on(&mut self, event: Event) -> Vec<Action> {
-        let plain = |action: &Action| !matches!(action, Action::Tell(..) | Action::Guarantee(_));
-        self.0
-            .step(event, self.1)
-            .into_iter()
-            .filter(plain)
-            .collect()
+        let plain = |action: &Action| {
+            !matches!(
+                action,
+                Action::Tell(..) | Action::Guarantee(..) | Action::Rank(..)
+            )
+        };
+        let all = self.0.step(event, self.1);
+        all.into_iter().filter(plain).collect()
     }
 
     fn all(&mut self, events: impl IntoIterator<Item = Event>) -> Vec<Action> {
@@ -228,23 +234,34 @@ fn what_does_not_fit_is_refused_and_told() {
         bench.0.service(id(1)).unwrap().fault(),
         Fault::FailureOnAutoStart
     );
-    assert!(bench.0.check_start(id(1)).is_err());
-    // and when the first is stopped, the second may start
-    bench.on(Event::Stop(id(0)));
-    assert!(bench.0.check_start(id(1)).is_ok());
-    assert_eq!(bench.on(Event::Start(id(1))), [Action::Prepare(id(1))]);
+    let refusal = bench.0.plan_start(id(1)).refusal.unwrap();
+    // nobody is ranked below it, so that only the other one's end would help
+    assert_eq!(refusal.room, Room::OnlyHigher);
+    // and when the first is stopped, the second starts, as it should since the boot
+    assert_eq!(bench.on(Event::Stop(id(0)))[1..], [Action::Prepare(id(1))]);
 }
 
 #[test]
 fn the_parent_is_guaranteed_the_sum_before_a_service_is_prepared() {
-    let mut machine = Machine::new(MACHINE, vec![(id(0), package("a", ""), Wanted::Running)]);
-    let actions = machine.step(Event::InitWelcomeEnd, Tick(0));
-    assert_eq!(
-        actions,
-        [Action::Guarantee(Bytes::mib(60)), Action::Prepare(id(0))]
+    let mut machine = Machine::new(
+        MACHINE,
+        vec![(id(0), package("a", ""), Wanted::Running)],
+        Vec::new(),
     );
+    let actions = machine.step(Event::InitWelcomeEnd, Tick(0));
+    // it may keep all that it uses, since nobody else is there
+    let most = Bytes::mib(64);
+    let [
+        Action::Guarantee(min, low),
+        Action::Prepare(_),
+        Action::Rank(..),
+    ] = actions[..]
+    else {
+        panic!("{actions:?}")
+    };
+    assert_eq!((min, low), (Bytes::mib(60), most));
     let actions = machine.step(Event::Failed(id(0), "no".into()), Tick(0));
-    assert_eq!(actions[0], Action::Guarantee(Bytes(0)));
+    assert_eq!(actions[0], Action::Guarantee(Bytes(0), Bytes(0)));
 }
 
 #[test]

@@ -32,7 +32,12 @@ fn any_event() -> impl Strategy<Value = Event> {
         n.clone().prop_map(|n| Event::Prepared(id(n))),
         n.clone().prop_map(|n| Event::Failed(id(n), "no".into())),
         n.clone().prop_map(|n| Event::Start(id(n))),
+        n.clone().prop_map(|n| Event::StartWithRoom(id(n))),
         n.clone().prop_map(|n| Event::Stop(id(n))),
+        n.clone().prop_map(|n| {
+            let order = ["web", "calc", "dns"].into_iter().skip(usize::from(n));
+            Event::Ranked(order.map(|name| ServiceName::new(name).unwrap()).collect())
+        }),
         n.prop_map(|n| Event::Restart(id(n))),
         Just(Event::Deadline),
     ]
@@ -57,10 +62,13 @@ proptest! {
                 // a promise is held exactly while it runs or is about to
                 let busy = service.is_running() || service.phase != Phase::Rest;
                 let stopping = matches!(service.phase, Phase::Waiting { asked: Asked::Stop, .. });
+                let waits = service.phase == Phase::MakingRoom && service.admitted.is_none();
                 prop_assert!(
-                    service.admitted.is_some() == busy || stopping,
+                    service.admitted.is_some() == busy || stopping || waits,
                     "{n} {service:?} {actions:?} {greeted}"
                 );
+                // room is made by those who end, and by nobody else
+                prop_assert!(!waits || bench.0.making_room_for() == Some(&service.name));
                 // what is launched is in no other phase than that
                 if actions.contains(&Action::Launch(n)) {
                     let launched =
@@ -68,6 +76,10 @@ proptest! {
                     prop_assert!(launched, "{service:?}");
                 }
             }
+            // no more is promised than there is, but to what ran before this manager did
+            let admitted = actions.iter().any(|action| matches!(action, Action::Prepare(_)));
+            let free = bench.0.budget().for_services().memory;
+            prop_assert!(!admitted || bench.0.promised().memory <= free, "{actions:?}");
             // nothing waits without a deadline, but for netpath
             let due = bench.0.next_deadline();
             prop_assert!(due.is_none_or(|at| at.0 <= bench.1.0 + NETPATH_ANSWER_MS.max(INIT_ANSWER_MS)));
