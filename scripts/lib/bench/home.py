@@ -165,6 +165,9 @@ class Cable(Place):
 class Home(Place):
     """A gateway: `drop` lets nothing pass, `forward` routes, `nft` routes and masquerades, `hearth` is ours."""
 
+    config = CONFIG
+    queues = ROOT / "board/common/queues.toml"
+
     def __init__(self, case, programs):
         super().__init__(case, ("gw", "lan", "wan"))
         self.programs = programs
@@ -212,10 +215,10 @@ class Home(Place):
     def start(self):
         """hearth-netpath, without flows."""
         config = self.folder / "gateway.toml"
-        config.write_text(CONFIG)
+        config.write_text(self.config)
         # Its own mount of a bpf file system, where PID 1 has one for it; maps go with it.
         words = 'mount -t bpf bpf /sys/fs/bpf && exec "$@"'
-        program = [self.programs / "hearth-netpath", "--config", config, "--run-dir", self.folder]
+        program = [self.programs / "hearth-netpath", "--config", config, "--queues", self.queues, "--run-dir", self.folder]
         with open(self.folder / "log", "w", encoding="utf-8") as log:
             self.netpath = self.keep("gw", ["sh", "-c", words, "sh", *program], stderr=log)
         self.pin(OTHER_CPU)

@@ -1,0 +1,147 @@
+"""The line to the Internet while it is full: shaped on the gateway's own kernel, with the best leaf that it has, and short
+for whoever waits for an answer."""
+
+import re
+import statistics
+import subprocess
+import time
+
+import pytest
+from home import SERVER
+
+LINE = 8  # Mbit/s, in both directions: far below what the emulated machine forwards
+USED = 0.95  # of it, by queues.toml
+PORT, HOG = 7007, 5299
+ROUNDS = 3
+ADDED_MAX = 5.0  # ms that an interactive flow waits longer while the line is full
+GOOD = 1448 / (1514 + 24)  # of the line's bytes, what TCP carries
+
+ECHO = f"""
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("", {PORT}))
+while True:
+    data, who = s.recvfrom(2000)
+    s.sendto(data, who)
+"""
+# Fifty questions a second with a code point; prints how long each answer took, ms.
+ASK = f"""
+import socket, sys, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, int(sys.argv[1]) << 2)
+s.settimeout(2)
+s.connect(("{SERVER}", {PORT}))
+for number in range(int(sys.argv[2])):
+    sent = time.monotonic()
+    s.send(str(number).encode())
+    try:
+        while s.recv(100) != str(number).encode():
+            pass
+        print(round((time.monotonic() - sent) * 1000, 3), flush=True)
+    except TimeoutError:
+        print("lost", flush=True)
+    time.sleep(max(0, 0.02 - (time.monotonic() - sent)))
+"""
+
+
+@pytest.fixture(scope="module")
+def internet(booted, home):
+    """Peers in the Internet: one that echoes, and one that takes and sends as much as it can."""
+    booted.wait("a WAN address", 60, lambda: booted.status()["wan"]["address"])
+    peers = [
+        subprocess.Popen(["ip", "netns", "exec", home.wan.namespace, "python3", "-c", ECHO]),
+        subprocess.Popen(["ip", "netns", "exec", home.wan.namespace, "iperf3", "-s", "-p", str(HOG)],
+                         stdout=subprocess.DEVNULL),
+    ]
+    yield
+    for peer in peers:
+        peer.kill()
+        peer.wait()
+
+
+class Line:
+    """The gateway with its line's rate, and with a data file."""
+
+    def __init__(self, gateway):
+        self.gateway = gateway
+        self.firmware = {name: gateway.read(f"/etc/hearth/{name}") for name in ("gateway.toml", "queues.toml")}
+
+    def restart(self):
+        """Lets hearth-netpath read its files again."""
+        self.gateway.check("dmesg -c >/dev/null; hearth restart hearth-netpath", 60)
+        self.gateway.wait("a WAN address", 90, lambda: "wan: address" in self.gateway.check("dmesg"))
+
+    def set(self, change=lambda text: text):
+        """Says what it carries. What was said about the queues."""
+        rates = f'[wan]\nupload = "{LINE} Mbit/s"\ndownload = "{LINE} Mbit/s"'
+        self.gateway.write("/data/hearth/gateway.toml", self.firmware["gateway.toml"].replace("[wan]", rates).encode())
+        self.gateway.write("/data/hearth/queues.toml", change(self.firmware["queues.toml"]).encode())
+        self.restart()
+        return self.gateway.check("dmesg | grep queues")
+
+
+@pytest.fixture(scope="module")
+def line(booted, lease, internet):
+    """Shaped, and as before afterwards."""
+    line = Line(booted)
+    yield line
+    booted.check("rm -f /data/hearth/gateway.toml /data/hearth/queues.toml")
+    line.restart()
+
+
+def asked(lan, mark=46, count=100):
+    """Milliseconds that answers took, and how many did not come."""
+    words = ["ip", "netns", "exec", lan.namespace, "python3", "-c", ASK, str(mark), str(count)]
+    lines = subprocess.run(words, capture_output=True, text=True, check=True, timeout=120).stdout.split()
+    return [float(one) for one in lines if one != "lost"], lines.count("lost")
+
+
+def filled(lan, reverse):
+    """The line, full of somebody's transfers: a process."""
+    words = f"iperf3 -c {SERVER} -p {HOG} -t 60 -P 4 {'-R' if reverse else ''}"
+    hog = lan.start(words)
+    time.sleep(3)
+    assert hog.poll() is None, hog.stdout.read()
+    return hog
+
+
+def added(lan, reverse):
+    """How much longer the median answer takes while the line is full, ms: the median of some rounds."""
+    more = []
+    for _ in range(ROUNDS):
+        idle, _ = asked(lan)
+        hog = filled(lan, reverse)
+        busy, lost = asked(lan)
+        hog.kill()
+        hog.wait()
+        assert lost <= 1, f"{lost} of 100 answers did not come"
+        more.append(statistics.median(busy) - statistics.median(idle))
+        time.sleep(1)
+    return statistics.median(more)
+
+
+def test_the_line_is_shaped_with_the_best_leaf(lan, gateway, line):
+    said = line.set()
+    for direction in ("up", "down"):
+        found = re.search(rf"queues {direction}: shaped to ([0-9.]+) Mbit/s, leaves (\w+)", said)
+        assert found, said
+        assert float(found[1]) == LINE * USED
+        assert found[2] == "cake", said
+    for options, side in (("", "sum_received"), ("-R", "sum_received")):
+        end = lan.iperf3("-p", str(HOG), options)
+        rate = end[side]["bits_per_second"] / 1e6
+        assert 0.75 * LINE * USED * GOOD < rate < 1.02 * LINE * USED, rate
+
+
+def test_who_waits_for_an_answer_waits_less_than_five_ms_longer_on_a_full_line(lan, gateway, line):
+    line.set()
+    more = {reverse: added(lan, reverse) for reverse in (False, True)}
+    print(f"added with queues: up {more[False]:.2f} ms, down {more[True]:.2f} ms")
+    assert max(more.values()) < ADDED_MAX, more
+    # and it is the queues that do it: in one queue, first come, first served, everybody waits as long as it is
+    line.set(lambda text: re.sub(r"^(home|order) = .*$",
+                                 lambda m: 'order = ["pfifo"]' if m[1] == "order" else "", text, flags=re.M))
+    plain = {reverse: added(lan, reverse) for reverse in (False, True)}
+    print(f"added without: up {plain[False]:.2f} ms, down {plain[True]:.2f} ms")
+    for reverse in (False, True):
+        assert plain[reverse] > 5 * max(more[reverse], 1.0), (more, plain)
