@@ -78,7 +78,11 @@ impl Queues {
     }
 
     fn load(&mut self, netlink: &mut Netlink, tuns: &Tuns) -> Result<(), Failed> {
-        let no_data = (QueueStep::Data, KernelError::Answer);
+        let refused = KernelError::Refused {
+            what: "read the queues' data file",
+            errno: libc::EINVAL,
+        };
+        let no_data = (QueueStep::Data, refused);
         let classes = &self.data.as_ref().ok_or(no_data)?.class;
         let refused = |e: hearth_bpf::LoadError| {
             let what = "load the programs of the queues";
