@@ -1,4 +1,5 @@
-//! BitTorrent: a file from the Internet into the home, and one from the home into the Internet.
+//! BitTorrent: a file from the Internet into the home by UDP (uTP), and one from the home into the Internet
+//! by TCP.
 
 use super::super::support::lab::{Lab, Path, Running, Side, spawn, text};
 use super::{done, keep, random_file, same};
@@ -17,7 +18,8 @@ fn client(lab: &Lab, side: Side, (name, port): (&str, &str), folder: &str) -> Ru
     let home = lab.path(&format!("settings-{folder}-{name}"));
     fs::create_dir_all(&home).unwrap();
     fs::create_dir_all(lab.path(folder)).unwrap();
-    let settings = "{\"dht-enabled\":false,\"lpd-enabled\":false,\"utp-enabled\":false}";
+    let utp = name == "down";
+    let settings = format!("{{\"dht-enabled\":false,\"lpd-enabled\":false,\"utp-enabled\":{utp}}}");
     fs::write(home.join("settings.json"), settings).unwrap();
     let (folder, torrent) = (lab.path(folder), lab.path(&format!("{name}.torrent")));
     let words = [
@@ -104,6 +106,11 @@ fn a_swarm_has_seeds_and_leeches_on_both_sides() {
         lab.until_within(SLOW, &format!("file {name}"), || same(&copy, file));
     }
     drop((outside, inside));
+    // and the first did so in datagrams
+    let counters = done(&lab, Side::Lan, &["cat", "/proc/net/snmp"]);
+    let udp = counters.lines().rfind(|line| line.starts_with("Udp:"));
+    let received: usize = udp.unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+    assert!(received > LENGTH / 1_500, "{received} datagrams");
 }
 
 /// What the tracker says about a torrent: how many have it, and how many want it.
