@@ -1,15 +1,20 @@
 //! Files by FTP, and by what ssh carries: whole, in both directions, and typing beside them.
 
 use super::super::support::lab::{Lab, PATIENCE, Path, Side, text};
+use super::super::support::manager::Manager;
 use super::super::support::peers::{Conversation, ECHO_SERVER, serve};
 use super::{PYTHON, done, keep, random_file, same};
+use hearth_model::protocol::{
+    ForwardTarget, FromNetpath, HouseholdForward, ToNetpath, Transport, WanPorts,
+};
 use std::fs;
+use std::net::Ipv4Addr;
 
 /// Bytes of a file.
 const LENGTH: usize = 3_000_000;
 
 #[test]
-fn ftp_brings_files_both_ways_and_its_active_mode_fails_at_once() {
+fn ftp_brings_files_both_ways_and_its_active_mode_wants_a_forward() {
     for path in [Path::Fast, Path::Slow] {
         // given a server with a file
         let mut lab = Lab::by(path);
@@ -53,6 +58,24 @@ fn ftp_brings_files_both_ways_and_its_active_mode_fails_at_once() {
             "{}",
             text(&said.stderr)
         );
+
+        // when the household gives ports to the host, and the client names the gateway's address, then
+        // the active mode works too
+        let forward = HouseholdForward {
+            ports: WanPorts {
+                transport: Transport::Tcp,
+                first: 40_000,
+                last: 40_009,
+            },
+            to: ForwardTarget::Host(Ipv4Addr::new(192, 168, 1, 50)),
+            to_port: 40_000,
+        };
+        let answer = Manager::connect(&lab).ask(&ToNetpath::OpenPorts(forward));
+        assert_eq!(answer, FromNetpath::PortsOpened(forward.ports));
+        let active = ["--ftp-port", "203.0.113.50:40000-40009", "-o", file, &data];
+        fs::remove_file(&here).unwrap();
+        done(&lab, Side::Lan, &[&curl[..], &active].concat());
+        assert!(same(&here, &there));
     }
 }
 
