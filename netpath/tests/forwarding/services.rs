@@ -136,10 +136,10 @@ fn what_can_not_be_done_is_refused_by_name_and_changes_nothing() {
     assert_eq!(answer, malformed);
 
     // when the kernel can not make a link, then the step and its errno are named, and nothing stays
-    lab.ip_batch(
-        Side::Gateway,
-        "link set br-lan down\nlink set br-lan name br-other",
-    );
+    // (without its port to the home, the program does not make the bridge anew)
+    lab.ip_batch(Side::Gateway, "link delete eth0");
+    lab.until("loss", || lab.log().contains("lan: eth0 has gone"));
+    lab.ip_batch(Side::Gateway, "link delete br-lan");
     let bridged = ToNetpath::Attach {
         id: service(2),
         link: Link::Bridged {

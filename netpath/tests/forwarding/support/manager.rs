@@ -7,7 +7,7 @@ use hearth_model::protocol::{
     Forward, FromNetpath, Link, NetRefusal, NetworkPolicy, NetworkShare, ToNetpath, Transport,
     WanStatus, Zone, decode, encode,
 };
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::Ipv4Addr;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -75,7 +75,13 @@ impl Manager {
     /// The next record, whatever it is.
     pub fn hear(&mut self) -> FromNetpath {
         let mut buffer = [0; RECORD_MAX];
-        let length = self.socket.read(&mut buffer).unwrap();
+        let length = loop {
+            match self.socket.read(&mut buffer) {
+                // A machine that is paused wakes what waits with a limit (signal(7)).
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                read => break read.unwrap(),
+            }
+        };
         decode(&buffer[..length]).unwrap()
     }
 
