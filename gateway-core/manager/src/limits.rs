@@ -29,8 +29,19 @@ pub const REPORT_WAIT: Duration = Duration::from_millis(500);
 
 /// Longest wait for netpath before a changed port-forward is acknowledged, which is on disk then.
 pub const FORWARD_WAIT_MS: u64 = 2_000;
+/// Longest wait for an answer of netpath to one question of people: forwarding comes first there.
+pub const LOOK_WAIT: Duration = Duration::from_secs(5);
 
 // --- the API ---
+
+/// Over how long the rates of links are taken: short enough to wait for.
+pub const RATE_SPAN: Duration = Duration::from_millis(500);
+
+/// Flows in one list: at 250 bytes each a quarter of what a client reads.
+pub const SESSIONS_LISTED: usize = 1_000;
+
+/// Hosts and services in the list of who talks most.
+pub const TALKERS_LISTED: usize = 20;
 
 /// Longest time that a start, stop or restart holds its answer back. `hearth` waits 20 s for an
 /// answer and then asks again by itself.

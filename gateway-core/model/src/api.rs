@@ -21,12 +21,19 @@
 //! | `GET /v1/usage` | | text: every usage record and then the head, one signed line each ([`crate::usage`]) |
 //! | `GET /v1/usage/open` | | [`OpenUsage`] |
 //! | `GET /v1/usage/key` | | the gateway's public key, PEM |
+//! | `GET /v1/net?rates=false` | | [`Net`]; with rates it takes half a second |
+//! | `GET /v1/net/sessions?host=ADDRESS` (`?service=NAME`) | | [`Sessions`] |
+//! | `GET /v1/net/trace?source=&destination=&port=` | | [`Trace`]; also `protocol=tcp\|udp\|icmp`, `from=lan\|wan\|service`. A source is an address, with `:port` that of a live flow, or a service's name; a destination may also be `gateway` or `wan` |
 //! | `POST /v1/system/poweroff` (`reboot`) | | `202`, [`Done`] |
 //!
 //! Every error is an [`ApiError`] with a status of 4xx or 5xx. Only user 0 may POST and DELETE.
 
 use crate::protocol::Transport;
 use core::net::Ipv4Addr;
+mod net;
+
+pub use net::*;
+
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

@@ -36,6 +36,8 @@ pub mod manifest;
 pub mod plan;
 #[cfg(feature = "std")]
 pub mod queues;
+#[cfg(feature = "std")]
+pub mod trace;
 #[cfg(feature = "usage")]
 pub mod usage;
 

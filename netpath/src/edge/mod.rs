@@ -9,6 +9,7 @@ mod frame;
 mod hosts;
 mod limits;
 mod links;
+mod look;
 mod packets;
 pub mod ports;
 mod queues;
@@ -358,20 +359,5 @@ impl Gateway {
         }
         log::info!("leaving; devices and links stay");
         Next::Leave
-    }
-
-    /// Logs what guards have dropped, by link or port, and why.
-    fn tell_strays(&self) {
-        let ports = ("ports".to_owned(), self.tuns.guard().as_ref());
-        for (name, guard) in self.services.guards().chain([ports]) {
-            match guard.dropped() {
-                Ok(counts) => {
-                    for (reason, count) in counts.iter().filter(|(_, count)| *count > 0) {
-                        log::info!("{name} {}={count}", reason.name());
-                    }
-                }
-                Err(e) => log::warn!("{name}: {e}"),
-            }
-        }
     }
 }

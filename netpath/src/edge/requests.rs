@@ -80,19 +80,23 @@ impl Gateway {
                 self.changed(NatEvent::SettlePorts, now);
                 FromNetpath::PortsSettled
             }
-            ToNetpath::Report => {
-                if now >= self.report_at {
-                    self.report_at = now.after_ms(limits::REPORT_MS);
-                    self.nat.look_at_all(now);
-                    self.count_refused(now);
-                }
-                let by_fast_path = self.nat.counters().carried.0;
-                let fast_path = self.nat.carrier().as_ref().map(|_| by_fast_path);
-                FromNetpath::Report(NetReport {
-                    fast_path,
-                    ..self.nat.report()
-                })
-            }
+            ToNetpath::Look { ticket, look } => self.look(ticket, look, now),
+            ToNetpath::Report => FromNetpath::Report(self.report(now)),
+        }
+    }
+
+    /// The sums of now.
+    pub(super) fn report(&mut self, now: Tick) -> NetReport {
+        if now >= self.report_at {
+            self.report_at = now.after_ms(limits::REPORT_MS);
+            self.nat.look_at_all(now);
+            self.count_refused(now);
+        }
+        let by_fast_path = self.nat.counters().carried.0;
+        let fast_path = self.nat.carrier().as_ref().map(|_| by_fast_path);
+        NetReport {
+            fast_path,
+            ..self.nat.report()
         }
     }
 

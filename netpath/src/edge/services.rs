@@ -113,12 +113,33 @@ impl Services {
         }
     }
 
-    /// The guards of the links, each with its link's name.
-    pub fn guards(&self) -> impl Iterator<Item = (String, &Guard)> {
+    fn all(&self) -> impl Iterator<Item = (ServiceId, &Attached)> {
         self.links.iter().zip(0u16..).filter_map(|(row, number)| {
             let id = ServiceId::new(number).ok()?;
-            Some((outside(id), &row.as_ref()?.guard))
+            Some((id, row.as_ref()?))
         })
+    }
+
+    /// The guards of the links.
+    pub fn guards(&self) -> impl Iterator<Item = (ServiceId, &Guard)> {
+        self.all().map(|(id, attached)| (id, &attached.guard))
+    }
+
+    /// The service whose link has this address.
+    #[must_use]
+    pub fn with_address(&self, wanted: Ipv4Addr) -> Option<ServiceId> {
+        let mut all = self.all();
+        let found = all.find(|(_, attached)| match attached.link {
+            Link::Routed { address, .. } | Link::Bridged { address, .. } => address == wanted,
+        });
+        found.map(|(id, _)| id)
+    }
+
+    /// Whether a service's link is a port of the home's bridge.
+    #[must_use]
+    pub fn is_bridged(&self, id: ServiceId) -> bool {
+        let row = self.links.get(id.index()).and_then(Option::as_ref);
+        row.is_some_and(|attached| matches!(attached.link, Link::Bridged { .. }))
     }
 
     /// The gateway's end of a routed service's link: its number, and the service's address.
@@ -286,7 +307,7 @@ impl Services {
 }
 
 /// Name of the gateway's end of a service's link.
-fn outside(id: ServiceId) -> String {
+pub fn outside(id: ServiceId) -> String {
     format!("sv{id}")
 }
 

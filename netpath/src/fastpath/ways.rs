@@ -1,9 +1,9 @@
 //! Where packets leave, side by side with what the kernel's routes say: pure.
 
+use crate::nat::next_hop;
 use crate::queue::Members;
 use core::net::Ipv4Addr;
 use hearth_model::ServiceId;
-use hearth_model::gateway::same_net;
 use hearth_model::limits::SERVICES_MAX;
 use hearth_model::protocol::{WanLease, Zone};
 
@@ -80,9 +80,7 @@ impl Ways {
             Zone::Lan => (self.lan?, address, self.mtus.lan),
             Zone::Wan => {
                 let (interface, lease) = self.wan?;
-                let near = same_net(lease.address, address, lease.prefix);
-                let next_hop = if near { address } else { lease.router? };
-                (interface, next_hop, self.mtus.wan)
+                (interface, next_hop(&lease, address)?, self.mtus.wan)
             }
             Zone::Service => {
                 let mut links = self.services.iter().flatten();

@@ -204,15 +204,17 @@ impl<C: Carrier> Nat<C> {
 
     /// Looks at the next part of the carried flows: at all of them in [`SWEEP_STEPS`] calls.
     pub(super) fn sweep(&mut self, now: Tick) {
-        if self.carried == 0 {
-            return;
-        }
-        let part = SESSIONS_MAX.div_ceil(SWEEP_STEPS);
-        let rows = self.sessions.all_rows().skip(self.swept * part);
-        for row in rows.take(part) {
-            self.look(row, now);
+        if self.carried > 0 {
+            let part = SESSIONS_MAX.div_ceil(SWEEP_STEPS);
+            let rows = self.sessions.all_rows().skip(self.swept * part);
+            for row in rows.take(part) {
+                self.look(row, now);
+            }
         }
         self.swept = (self.swept + 1) % SWEEP_STEPS;
+        if self.swept == 0 {
+            self.hosts.turn(now);
+        }
     }
 
     fn note(&mut self, row: Row, passed: Option<Passed>, now: Tick) {
@@ -228,6 +230,9 @@ impl<C: Carrier> Nat<C> {
             let bytes = traffic.bytes.wrapping_sub(before.bytes);
             self.counters
                 .carry(session.arrives_from(side), packets, bytes);
+            if let Some(host) = session.host {
+                self.hosts.count(host, session.way(side), packets, bytes);
+            }
         }
         let deadline = session.deadline_after(before, passed, &self.timers, now);
         if deadline > session.deadline {

@@ -11,7 +11,7 @@ use super::places::Place;
 use super::plan::{Opening, Plan, SourceRule};
 use super::refuse::Refusal;
 use super::sessions::{Session, Side, Tuple};
-use super::shares::ShareError;
+use super::shares::{ShareError, Way};
 use super::table::Row;
 use super::{dhcp_data, packet_key};
 use crate::counters::DropReason;
@@ -338,6 +338,20 @@ impl Session {
         match self.initiator.zone {
             Zone::Wan => self.responder.source,
             Zone::Lan | Zone::Service => self.initiator.source,
+        }
+    }
+
+    /// Which way packets of an end go, seen from that address.
+    #[must_use]
+    pub fn way(&self, side: Side) -> Way {
+        let inside = match self.initiator.zone {
+            Zone::Wan => Side::Responder,
+            Zone::Lan | Zone::Service => Side::Initiator,
+        };
+        if side == inside {
+            Way::Sent
+        } else {
+            Way::Received
         }
     }
 }

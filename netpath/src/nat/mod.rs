@@ -12,11 +12,13 @@
 
 mod carry;
 mod events;
+mod explain;
 mod flows;
 mod fragments;
 mod hash;
 mod household;
 mod judge;
+mod listing;
 mod mappings;
 mod places;
 mod plan;
@@ -60,7 +62,7 @@ use timers::Timers;
 
 pub use carry::{Carrier, Nobody, NotAdopted, Pair, Passed, Traffic};
 pub use hash::Random;
-pub use places::{is_edge_of, is_no_host};
+pub use places::{is_edge_of, is_no_host, next_hop};
 pub use sessions::Tuple;
 
 /// What does not change while the machine runs.

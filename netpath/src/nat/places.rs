@@ -200,6 +200,17 @@ impl Places {
     }
 }
 
+/// Who gets a packet next that goes to `address` by a line with this lease, as the kernel routes it: the
+/// host itself where it is on the line, else the router.
+#[must_use]
+pub fn next_hop(lease: &WanLease, address: Ipv4Addr) -> Option<Ipv4Addr> {
+    if same_net(lease.address, address, lease.prefix) {
+        Some(address)
+    } else {
+        lease.router
+    }
+}
+
 /// Networks 0 and 127, and class E with the limited broadcast (RFC 6890).
 #[must_use]
 pub fn is_no_host(address: Ipv4Addr) -> bool {

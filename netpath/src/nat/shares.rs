@@ -5,6 +5,7 @@ use super::table::{Full, Keyed, Row, Table};
 use crate::limits::{HOST_SHARE, HOSTS_MAX, SESSIONS_MAX};
 use core::net::Ipv4Addr;
 use hearth_model::Tick;
+use hearth_model::protocol::{HostRow, Volume};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct HostKey(Ipv4Addr);
@@ -19,6 +20,49 @@ impl From<HostKey> for [u32; 4] {
 struct Host {
     address: Ipv4Addr,
     sessions: u32,
+    /// What it has sent and received.
+    all: Traffic,
+    /// The same in one window, and in the one before.
+    window: Traffic,
+    before: Traffic,
+    /// Which window that is.
+    number: u32,
+}
+
+/// What a host has sent, and what it has received.
+type Traffic = [Volume; 2];
+
+/// Which way packets of a host go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// It has sent them.
+    Sent,
+    /// They are for it.
+    Received,
+}
+
+impl Host {
+    fn new(address: Ipv4Addr, number: u32) -> Host {
+        Host {
+            address,
+            sessions: 1,
+            all: Traffic::default(),
+            window: Traffic::default(),
+            before: Traffic::default(),
+            number,
+        }
+    }
+
+    /// What it did in the window before this one.
+    fn lately(&self, number: u32) -> Traffic {
+        if self.number == number {
+            self.before
+        } else if self.number.wrapping_add(1) == number {
+            self.window
+        } else {
+            Traffic::default()
+        }
+    }
 }
 
 impl Keyed for Host {
@@ -41,6 +85,10 @@ pub enum ShareError {
 #[derive(Debug)]
 pub struct Hosts {
     table: Table<Host>,
+    /// The window in which traffic is counted now, since when, and how long the last one was.
+    number: u32,
+    since: Tick,
+    window_ms: u64,
 }
 
 impl Hosts {
@@ -49,7 +97,68 @@ impl Hosts {
     pub fn new(hasher: Hasher) -> Hosts {
         Hosts {
             table: Table::new(HOSTS_MAX, hasher),
+            number: 0,
+            since: Tick(0),
+            window_ms: 0,
         }
+    }
+
+    /// Counts packets of a host.
+    pub fn count(&mut self, row: Row, way: Way, packets: u64, bytes: u64) {
+        let number = self.number;
+        let Some(host) = self.table.get_mut(row) else {
+            return;
+        };
+        if host.number != number {
+            host.before = host.lately(number);
+            (host.window, host.number) = (Traffic::default(), number);
+        }
+        for sums in [&mut host.all, &mut host.window] {
+            if let Some(sum) = sums.get_mut(way as usize) {
+                sum.packets = sum.packets.wrapping_add(packets);
+                sum.bytes = sum.bytes.wrapping_add(bytes);
+            }
+        }
+    }
+
+    /// Begins another window: every flow that is carried has been looked at since the last one began.
+    pub fn turn(&mut self, now: Tick) {
+        self.number = self.number.wrapping_add(1);
+        self.window_ms = now.since_ms(self.since);
+        self.since = now;
+    }
+
+    /// How long the last window was, ms; 0 before the first one is over.
+    #[must_use]
+    pub fn window_ms(&self) -> u32 {
+        // The first one began with the machine, before its clock was known.
+        let ms = if self.number < 2 { 0 } else { self.window_ms };
+        u32::try_from(ms).unwrap_or(u32::MAX)
+    }
+
+    /// Flows of the host in a row.
+    #[must_use]
+    pub fn sessions(&self, row: Option<Row>) -> u32 {
+        let host = row.and_then(|row| self.table.get(row));
+        host.map_or(0, |host| host.sessions)
+    }
+
+    /// The hosts from a row on, with the row of each.
+    pub fn rows_from(&self, from: Row) -> impl Iterator<Item = (Row, HostRow)> {
+        let rows = self.table.iter().filter(move |(row, _)| *row >= from);
+        rows.map(|(row, host)| {
+            let [sent, received] = host.all;
+            let [sent_lately, received_lately] = host.lately(self.number);
+            let told = HostRow {
+                address: host.address,
+                sessions: host.sessions,
+                sent,
+                received,
+                sent_lately,
+                received_lately,
+            };
+            (row, told)
+        })
     }
 
     /// One more flow for a host.
@@ -80,10 +189,7 @@ impl Hosts {
     /// [`ShareError::HostsFull`].
     pub fn take(&mut self, address: Ipv4Addr, spot: Option<Row>) -> Result<Row, ShareError> {
         let Some(row) = spot else {
-            let host = Host {
-                address,
-                sessions: 1,
-            };
+            let host = Host::new(address, self.number);
             return self
                 .table
                 .insert(host)

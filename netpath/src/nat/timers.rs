@@ -3,6 +3,7 @@
 use super::sessions::Session;
 use super::tcp::{Phase, TcpState};
 use crate::limits::{DNS_PORT, UDP_DNS_TIMEOUT_MS};
+use crate::wire::transport::Protocol;
 use hearth_model::gateway::NatChoices;
 use hearth_model::protocol::Zone;
 
@@ -39,6 +40,16 @@ impl Timers {
             UDP_DNS_TIMEOUT_MS
         } else {
             self.udp
+        }
+    }
+
+    /// How long a flow lasts after what keeps it alive.
+    #[must_use]
+    pub fn of(&self, session: &Session) -> u64 {
+        match session.initiator.protocol {
+            Protocol::Tcp => self.tcp(session.tcp),
+            Protocol::Udp => self.udp(session),
+            Protocol::Icmp => self.icmp,
         }
     }
 

@@ -40,7 +40,12 @@ impl<C: Carrier> Nat<C> {
         let session = self.sessions.get(row).ok_or(DropReason::Unsolicited)?;
         let (opposite, serial, tcp) = (*session.opposite(side), session.serial, session.tcp);
         let arrived = session.arrives_from(side);
+        let (host, way) = (session.host, session.way(side));
         self.leaves(&opposite, packet)?;
+        if let Some(host) = host {
+            self.hosts
+                .count(host, way, 1, u64::from(packet.total_len()));
+        }
         if let Kind::Tcp(flags) = kind
             && !tcp.after(side, arrived, flags).is_open()
         {

@@ -14,6 +14,7 @@ mod fast_path;
 mod forwards;
 mod home;
 mod hostile;
+mod look;
 mod overload;
 mod queues;
 mod recovery;

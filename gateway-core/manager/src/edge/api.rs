@@ -5,10 +5,11 @@ use super::book::Follow;
 use super::doctor;
 use super::events::Events;
 use super::logs::Logs;
-use super::records;
+use super::paths::Paths;
 use super::requests::{Ask, Fault, Reply, Request, Verb};
 use super::server::Peer;
 use super::stream;
+use super::{net, records, trace};
 use crate::machine::forwards::{Forward, Target};
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
@@ -42,6 +43,8 @@ pub struct Door {
     pub places: doctor::Places,
     /// The folder of the usage records, which are read without the loop.
     pub records: PathBuf,
+    /// Where the kernel's counters of the links are.
+    pub paths: Paths,
 }
 
 /// All routes.
@@ -53,6 +56,9 @@ pub fn routes(door: Door) -> Router {
         .route("/v1/services/{name}/logs", get(logs))
         .route("/v1/services/{name}/{verb}", post(act))
         .route("/v1/doctor", get(doctor::doctor))
+        .route("/v1/net", get(net::net))
+        .route("/v1/net/sessions", get(net::sessions))
+        .route("/v1/net/trace", get(trace::trace))
         .route("/v1/events", get(stream::events))
         .route("/v1/forwards", get(forwards))
         .route(
@@ -96,6 +102,8 @@ impl IntoResponse for Reply {
             Reply::Plan(plan) => Json(plan).into_response(),
             Reply::Ranking(rows) => Json(rows).into_response(),
             Reply::OpenUsage(usage) => Json(usage).into_response(),
+            // Asked by routes that make another answer of them.
+            Reply::Network(_) | Reply::Seen(_) => net::confused().into_response(),
             Reply::Done(done) => (StatusCode::ACCEPTED, Json(done)).into_response(),
         }
     }

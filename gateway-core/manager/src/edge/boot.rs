@@ -6,6 +6,7 @@ use super::congestion::{self, Watcher};
 use super::events::Events;
 use super::kernel_log::KernelLog;
 use super::logs::Logs;
+use super::looks::Looks;
 use super::netpath::Netpath;
 use super::packages::{self, Found, Problem};
 use super::paths::{Paths, could_not, now, read_text, reason};
@@ -126,6 +127,7 @@ async fn start(paths: Paths) -> Result<End, String> {
         status_waiters: Vec::new(),
         forwards: Forwards::new(kept_forwards),
         forward_waiters: Vec::new(),
+        looks: Looks::default(),
         guarantee_fault: None,
         rank_faults: BTreeMap::new(),
         usage,
@@ -158,6 +160,7 @@ async fn start(paths: Paths) -> Result<End, String> {
         home: starter.gateway.lan.resolver,
         data: starter.data.clone(),
     };
+    let paths = core.starter.paths.clone();
     let (requests, queue) = mpsc::channel(REQUESTS_MAX);
     tokio::spawn(server::serve(
         listener,
@@ -167,6 +170,7 @@ async fn start(paths: Paths) -> Result<End, String> {
             events,
             places,
             records,
+            paths,
         }),
     ));
     log::info!("the API is open");

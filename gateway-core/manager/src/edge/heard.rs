@@ -24,9 +24,10 @@ impl Core {
                 self.tell(Level::Warn, &NETPATH, &text);
                 self.wan = WanStatus::default();
                 self.forwards.net_down();
+                self.looks.lost();
                 return self.step(Event::NetDown);
             }
-            NetEvent::Record(record) => record,
+            NetEvent::Record(record) => *record,
         };
         let event = match record {
             FromNetpath::Attached { id } => Event::Attached(id),
@@ -36,6 +37,10 @@ impl Core {
             FromNetpath::Wan(status) => return self.wan_changed(status),
             FromNetpath::Report(report) => {
                 self.answer_status(Some(report));
+                return Ok(());
+            }
+            FromNetpath::Seen { ticket, seen } => {
+                self.looks.answer(ticket, seen);
                 return Ok(());
             }
             FromNetpath::PortsOpened(ports) => {

@@ -32,12 +32,15 @@ pub mod views;
 mod boot;
 mod heard;
 mod keep;
+mod looks;
+mod net;
+mod netlinks;
 mod people;
 mod ranks;
+mod trace;
 
 pub use boot::run;
 
-use crate::limits::REPORT_WAIT;
 use crate::machine::forwards::Forwards;
 use crate::machine::killed::Killed;
 use crate::machine::register::Register;
@@ -51,6 +54,7 @@ use hearth_model::protocol::{FromInit, ToInit, ToNetpath, WanStatus};
 use hearth_model::{ServiceId, ServiceName, Tick};
 use kernel_log::KernelLog;
 use logs::Logs;
+use looks::{Looks, StatusWaiter};
 use netpath::{NetEvent, Netpath};
 use packages::{Found, Problem};
 use paths::{now, reason};
@@ -84,13 +88,6 @@ struct Waiter {
     reply: ReplyTo,
 }
 
-/// Somebody who waits for a status with netpath's counters.
-#[derive(Debug)]
-struct StatusWaiter {
-    until: Tick,
-    reply: ReplyTo,
-}
-
 /// Everything the loop owns.
 #[derive(Debug)]
 pub struct Core {
@@ -111,6 +108,7 @@ pub struct Core {
     status_waiters: Vec<StatusWaiter>,
     forwards: Forwards,
     forward_waiters: Vec<ForwardWaiter>,
+    looks: Looks,
     /// Why memory can not be guaranteed to all services together, if so.
     guarantee_fault: Option<String>,
     /// What of its rank a service does not have, and why.
@@ -189,6 +187,7 @@ impl Core {
             .chain(waiters)
             .chain(statuses)
             .chain(forwards)
+            .chain(self.looks.next_deadline())
             .chain(self.leave_at)
             .chain(self.usage.as_ref().map(Usage::due))
             .chain([self.watcher.due()])
@@ -325,20 +324,6 @@ impl Core {
         }
         if let Err(e) = gates::remove_nodes(&self.starter.paths.devices(name)) {
             log::warn!("service {name}: its device nodes stay: {}", reason(&e));
-        }
-    }
-
-    /// Asks netpath for its counters on behalf of somebody who wants a status.
-    fn ask_report(&mut self, reply: ReplyTo) {
-        if self.netpath.is_up() {
-            self.netpath.send(&ToNetpath::Report);
-            let wait = u64::try_from(REPORT_WAIT.as_millis()).unwrap_or(u64::MAX);
-            self.status_waiters.push(StatusWaiter {
-                until: now().after_ms(wait),
-                reply,
-            });
-        } else {
-            people::give(reply, Ok(self.status(None)));
         }
     }
 }

@@ -15,7 +15,7 @@ pub enum NetEvent {
     /// netpath answered the Hello.
     Up,
     /// A record of netpath.
-    Record(FromNetpath),
+    Record(Box<FromNetpath>),
     /// The connection is gone; why.
     Down(String),
 }
@@ -97,7 +97,8 @@ impl Netpath {
                             | FromNetpath::PortsSettled
                             | FromNetpath::Wan(_)
                             | FromNetpath::Report(_)
-                            | FromNetpath::Queues(_) => "it did not greet first".to_owned(),
+                            | FromNetpath::Queues(_)
+                            | FromNetpath::Seen { .. } => "it did not greet first".to_owned(),
                         };
                         log::error!("hearth-netpath: {text}");
                         self.down();
@@ -106,7 +107,7 @@ impl Netpath {
                     Err(_) => self.down(),
                 },
                 State::Up(channel) => match channel.next::<FromNetpath>().await {
-                    Ok((record, _)) => return NetEvent::Record(record),
+                    Ok((record, _)) => return NetEvent::Record(Box::new(record)),
                     Err(lost) => {
                         self.down();
                         return NetEvent::Down(lost.to_string());

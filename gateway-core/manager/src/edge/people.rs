@@ -41,6 +41,14 @@ impl Core {
                 self.ask_report(reply);
                 Ok(())
             }
+            Ask::Network => {
+                give(reply, Ok(Reply::Network(Box::new(self.network()))));
+                Ok(())
+            }
+            Ask::Look(look) => {
+                self.ask_netpath(look, reply);
+                Ok(())
+            }
             Ask::Services => {
                 give(reply, Ok(Reply::Services(self.table())));
                 Ok(())
@@ -312,6 +320,7 @@ impl Core {
                 self.waiters.push(waiter);
             }
         }
+        self.looks.expire(now);
         if self.status_waiters.iter().any(|waiter| waiter.until <= now) {
             self.answer_status(None);
         }

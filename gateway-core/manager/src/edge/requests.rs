@@ -1,10 +1,13 @@
 //! What the API asks of the loop, and what the loop answers.
 
 use crate::machine::forwards::Forward;
+use core::net::Ipv4Addr;
+use hearth_model::ServiceId;
 use hearth_model::api::{
     ApiError, Done, OpenUsage, PortForward, RankRow, RefusalJson, Service, StartPlan, Status,
 };
-use hearth_model::protocol::{ShutdownKind, WanPorts};
+use hearth_model::gateway::GatewayConfig;
+use hearth_model::protocol::{Look, Seen, ShutdownKind, WanPorts, WanStatus};
 use tokio::sync::oneshot;
 
 /// What to do with a service.
@@ -18,6 +21,17 @@ pub enum Verb {
     Stop,
     /// Run it anew.
     Restart,
+}
+
+/// The gateway's network, as the manager knows it.
+#[derive(Clone, Debug)]
+pub struct Network {
+    /// The configuration.
+    pub gateway: GatewayConfig,
+    /// The Internet's side.
+    pub wan: WanStatus,
+    /// Services: number, name, and address where it has one.
+    pub services: Vec<(ServiceId, String, Option<Ipv4Addr>)>,
 }
 
 /// A question or an order.
@@ -43,6 +57,10 @@ pub enum Ask {
     Ranking,
     /// `POST /v1/rank?order=A,B,C`
     Rank(Vec<String>),
+    /// Who is who in the network, for `/v1/net`.
+    Network,
+    /// A question to netpath, for `/v1/net`.
+    Look(Look),
     /// `GET /v1/usage/open`
     OpenUsage,
     /// `POST /v1/system/poweroff` or `reboot`
@@ -66,6 +84,10 @@ pub enum Reply {
     Plan(Box<StartPlan>),
     /// Who comes before whom.
     Ranking(Vec<RankRow>),
+    /// Who is who.
+    Network(Box<Network>),
+    /// netpath's answer.
+    Seen(Box<Seen>),
     /// The open hour.
     OpenUsage(OpenUsage),
     /// Accepted.

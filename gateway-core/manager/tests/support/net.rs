@@ -3,11 +3,13 @@
 
 use super::record::{receive, send};
 use hearth_model::ServiceId;
+use hearth_model::drops::DropReason;
 use hearth_model::limits::PROTOCOL_VERSION;
 use hearth_model::protocol::NetworkShare;
 use hearth_model::protocol::{
-    FromNetpath, HouseholdForward, NetRefusal, NetReport, QueuePage, Shaping, ToNetpath, WanLease,
-    WanStatus,
+    DropRow, Endpoint, FlowProtocol, FlowState, FromNetpath, GuardPlace, GuardRow, HostRow,
+    HouseholdForward, Look, NetRefusal, NetReport, QueuePage, Seen, SessionRow, Shaping, ToNetpath,
+    TraceEnd, TraceReport, TraceStep, Volume, WanLease, WanStatus, Zone,
 };
 use std::collections::BTreeMap;
 use std::fs;
@@ -106,6 +108,7 @@ fn words(record: &ToNetpath) -> String {
         ToNetpath::SettlePorts => "settle".to_owned(),
         ToNetpath::Report => "report".to_owned(),
         ToNetpath::Queues { direction, from } => format!("queues {} {from}", direction.name()),
+        ToNetpath::Look { look, .. } => format!("{look:?}"),
     }
 }
 
@@ -146,6 +149,10 @@ fn answers(record: &ToNetpath, instance: u64, folder: &Path) -> Vec<FromNetpath>
         ToNetpath::OpenPorts(forward) => vec![FromNetpath::PortsOpened(forward.ports)],
         ToNetpath::ClosePorts(ports) => vec![FromNetpath::PortsClosed(*ports)],
         ToNetpath::SettlePorts => vec![FromNetpath::PortsSettled],
+        ToNetpath::Look { ticket, look } => seen(look).map_or_else(Vec::new, |seen| {
+            let ticket = *ticket;
+            vec![FromNetpath::Seen { ticket, seen }]
+        }),
         ToNetpath::Report => {
             let report = NetReport {
                 mappings: 3,
@@ -161,6 +168,100 @@ fn answers(record: &ToNetpath, instance: u64, folder: &Path) -> Vec<FromNetpath>
             next: None,
         })],
     }
+}
+
+/// A LAN host, 192.168.1.20, with 30 flows in three pages; a service, 10.213.0.2; what was dropped. Asked
+/// what becomes of a packet to port 9, it does not answer.
+fn seen(look: &Look) -> Option<Seen> {
+    let end = |address: [u8; 4], port| Endpoint {
+        address: address.into(),
+        port,
+    };
+    let volume = |packets, bytes| Volume { packets, bytes };
+    Some(match look {
+        Look::Report => Seen::Report(NetReport {
+            mappings: 30,
+            mappings_max: 32_768,
+            ..NetReport::default()
+        }),
+        Look::Sessions { from, host } => {
+            let numbers = 10_000 + from..10_010 + from;
+            let rows = numbers.map(|port| SessionRow {
+                protocol: FlowProtocol::Udp,
+                inside: end([192, 168, 1, 20], port),
+                outside: end([203, 0, 113, 7], port),
+                remote: end([198, 51, 100, 9], 53),
+                incoming: false,
+                state: FlowState::Active,
+                idle_s: 3,
+                left_s: 27,
+                carried: port == 10_000,
+            });
+            let rows = rows.filter(|row| host.is_none_or(|host| host == row.inside.address));
+            Seen::Sessions {
+                rows: rows.collect(),
+                next: (*from < 20).then_some(from + 10),
+            }
+        }
+        Look::Hosts { from } => {
+            let row = |address: [u8; 4]| HostRow {
+                address: address.into(),
+                sessions: 30,
+                sent: volume(100, 20_000),
+                received: volume(200, 40_000),
+                sent_lately: volume(10, 2_500),
+                received_lately: volume(20, 5_000),
+            };
+            let rows = [[192, 168, 1, 20], [10, 213, 0, 2]];
+            let one = rows.get(usize::from(*from)).map(|address| row(*address));
+            Seen::Hosts {
+                rows: one.into_iter().collect(),
+                next: (*from == 0).then_some(1),
+                window_ms: 10_000,
+            }
+        }
+        Look::Drops { from } => Seen::Drops {
+            rows: DropReason::ALL
+                .iter()
+                .skip(usize::from(*from))
+                .take(20)
+                .map(|&reason| DropRow {
+                    reason,
+                    dropped: if reason == DropReason::Unsolicited {
+                        7
+                    } else {
+                        0
+                    },
+                    answered: u64::from(reason == DropReason::ServicePolicy),
+                })
+                .collect(),
+            next: (*from == 0).then_some(20),
+        },
+        Look::Guards { .. } => Seen::Guards {
+            rows: [GuardRow {
+                place: GuardPlace::Link(ServiceId::new(0).unwrap()),
+                dropped: core::array::from_fn(|at| if at == 2 { 9 } else { 0 }),
+            }]
+            .into_iter()
+            .collect(),
+            next: None,
+        },
+        Look::Trace(flow) if flow.destination.port == 9 => return None,
+        Look::Trace(flow) => Seen::Trace(TraceReport {
+            steps: [
+                TraceStep::Guard(Some(GuardPlace::Ports), None),
+                TraceStep::Arrives(flow.from),
+                TraceStep::Leaves {
+                    to: Zone::Wan,
+                    source: flow.source,
+                    destination: flow.destination,
+                },
+            ]
+            .into_iter()
+            .collect(),
+            end: TraceEnd::Forwarded,
+        }),
+    })
 }
 
 fn listen(path: &Path) -> OwnedFd {

@@ -6,11 +6,13 @@
 //! error and never trusted.
 
 mod forward;
+mod look;
 mod net;
 mod queues;
 mod refusal;
 
 pub use forward::*;
+pub use look::*;
 pub use net::*;
 pub use queues::*;
 pub use refusal::*;

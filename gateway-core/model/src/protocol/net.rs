@@ -1,5 +1,6 @@
 //! Records between the manager and netpath, over `/run/hearth/netpath.sock`.
 
+use super::look::{Look, Seen};
 use super::queues::{Direction, QueuePage};
 use super::{HouseholdForward, NetRefusal, WanPorts};
 use crate::ids::ServiceId;
@@ -192,6 +193,13 @@ pub enum ToNetpath {
         /// 0, or what the page before named as the next.
         from: u16,
     },
+    /// Ask on behalf of people. Answered with [`FromNetpath::Seen`] of the same ticket.
+    Look {
+        /// Chosen by who asks.
+        ticket: u32,
+        /// What.
+        look: Look,
+    },
 }
 
 /// One port of the gateway that is a service's.
@@ -211,6 +219,10 @@ pub struct Forward {
 
 /// netpath to manager.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a page of a list is one record, of which there is one at a time; the model has no allocator"
+)]
 pub enum FromNetpath {
     /// Answer to [`ToNetpath::Hello`]. A new `instance` means that netpath was restarted: the
     /// manager sends every Attach and Forward again (each is idempotent).
@@ -261,6 +273,13 @@ pub enum FromNetpath {
     Report(NetReport),
     /// Answer to [`ToNetpath::Queues`].
     Queues(QueuePage),
+    /// Answer to [`ToNetpath::Look`].
+    Seen {
+        /// That of the question.
+        ticket: u32,
+        /// What is there.
+        seen: Seen,
+    },
 }
 
 /// The WAN's address.

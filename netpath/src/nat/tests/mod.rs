@@ -7,6 +7,7 @@
 mod bridged;
 mod carrier;
 mod carry;
+mod explain;
 mod home;
 mod household;
 mod icmp;
