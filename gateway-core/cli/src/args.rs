@@ -22,6 +22,13 @@ hearth - look after this gateway
   hearth why NAME         what makes a service slow, or keeps it from running
   hearth doctor           what is wrong, and what to do about it
   hearth events [-f]      what happened since the boot; -f goes on
+  hearth net              links, line, who talks most, what was dropped and why
+  hearth net sessions [--host ADDRESS] [--service NAME]
+                          connections that pass now
+  hearth net trace SRC DST PORT [--udp|--tcp|--icmp] [--from lan|wan|service]
+                          what would happen to a packet, and why; SRC is an address
+                          (ADDRESS:PORT for a live connection) or a service's name,
+                          DST also 'gateway' or 'wan'
   hearth forward list     ports that the Internet reaches in the home
   hearth forward add PROTOCOL PORT TARGET [PORT]
                           tcp 8022 192.168.1.50 22: that port of this home's address
@@ -92,6 +99,8 @@ pub(crate) enum Command {
         #[arg(short, long)]
         follow: bool,
     },
+    /// Tell what the network does.
+    Net(Net),
     /// Ports that the Internet reaches in the home.
     #[command(subcommand)]
     Forward(ForwardAction),
@@ -171,6 +180,64 @@ pub(crate) struct Rank {
     /// Rank nobody: all services are equal again.
     #[arg(long, conflicts_with = "names")]
     pub(crate) clear: bool,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+/// What to tell of the network.
+#[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Net {
+    #[command(flatten)]
+    pub(crate) format: Format,
+    #[command(subcommand)]
+    pub(crate) action: Option<NetAction>,
+}
+
+/// What else to tell of it.
+#[derive(Subcommand)]
+pub(crate) enum NetAction {
+    /// List connections.
+    Sessions(Sessions),
+    /// Tell what would happen to a packet.
+    Trace(Trace),
+}
+
+/// Whose connections.
+#[derive(clap::Args)]
+pub(crate) struct Sessions {
+    /// Only those of this address of the home.
+    #[arg(long, conflicts_with = "service")]
+    pub(crate) host: Option<String>,
+    /// Only those of this service.
+    #[arg(long)]
+    pub(crate) service: Option<String>,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+/// A packet. Its words are the manager's to understand, which knows the names.
+#[derive(clap::Args)]
+#[command(group(clap::ArgGroup::new("protocol").args(["tcp", "udp", "icmp"])))]
+pub(crate) struct Trace {
+    /// Where it comes from: an address, with `:PORT` that of a live connection, or a service's name.
+    pub(crate) source: String,
+    /// Where it goes: an address, a service's name, `gateway` or `wan`.
+    pub(crate) destination: String,
+    /// Its port there.
+    pub(crate) port: Option<String>,
+    /// It opens a TCP connection; so where nothing else is said.
+    #[arg(long)]
+    pub(crate) tcp: bool,
+    /// It is a UDP datagram.
+    #[arg(long)]
+    pub(crate) udp: bool,
+    /// It is a ping.
+    #[arg(long)]
+    pub(crate) icmp: bool,
+    /// The side it comes from (lan, wan or service), where its source does not say so, or lies.
+    #[arg(long)]
+    pub(crate) from: Option<String>,
     #[command(flatten)]
     pub(crate) format: Format,
 }

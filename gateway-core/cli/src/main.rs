@@ -10,6 +10,7 @@ mod args;
 mod console;
 mod events;
 mod forwards;
+mod network;
 mod run;
 
 use clap::Parser;

@@ -1,5 +1,7 @@
 //! The text of `hearth ps` and `hearth status`: aligned, at most [`COLUMNS`] wide, ASCII, no colour.
 
+pub mod net;
+
 use crate::limits::{COLUMNS, LANDLOCK_LEVELS};
 use crate::words::{amount, ascii, cpu_seconds, problems, refused, span, trouble};
 use hearth_model::api::{

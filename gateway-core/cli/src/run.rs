@@ -6,6 +6,7 @@ use crate::args::{Command, Format, HELP, Target};
 use crate::console::{Dots, print, print_json};
 use crate::events;
 use crate::forwards;
+use crate::network;
 use hearth_client::action::{Progress, Verb, judge};
 use hearth_client::banner::{self, Machine};
 use hearth_client::client::{Answer, Api, Failure, Silence};
@@ -84,6 +85,7 @@ pub(crate) async fn run(api: &Api, command: Command) -> Result<ExitCode, Trouble
             });
         }
         Command::Events { format, follow } => events::events(api, &format, follow).await?,
+        Command::Net(net) => network::net(api, &net).await?,
         Command::Forward(action) => forwards::forward(api, &action).await?,
         Command::Usage(usage) => accounts::usage(api, &usage).await?,
         Command::Poweroff => system(api, "poweroff").await?,

@@ -101,6 +101,26 @@ pub fn amount(bytes: u64) -> String {
     }
 }
 
+/// A number of bits (or of bits a second) in at most five characters: `999`, `1.2k`, `64M`, `1.5G`.
+#[must_use]
+pub fn bits(n: u64) -> String {
+    const UNITS: [char; 6] = ['k', 'M', 'G', 'T', 'P', 'E'];
+    if n < 1000 {
+        return n.to_string();
+    }
+    let mut tenths = u128::from(n) / 100;
+    let mut units = UNITS.into_iter();
+    let mut unit = units.next().unwrap_or('k');
+    while tenths >= 10_000 {
+        let Some(next) = units.next() else { break };
+        (tenths, unit) = (tenths / 1000, next);
+    }
+    match (tenths / 10, tenths % 10) {
+        (whole, tenth) if whole < 10 && tenth != 0 => format!("{whole}.{tenth}{unit}"),
+        (whole, _) => format!("{whole}{unit}"),
+    }
+}
+
 /// A length of time in at most six characters where it is below 1000 days: `12s`, `3m05s`,
 /// `2h13m`, `4d02h`, `123d`.
 #[must_use]
@@ -164,6 +184,18 @@ mod tests {
         ] {
             assert_eq!(amount(bytes), text, "{bytes}");
         }
+        for (n, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1_250, "1.2k"),
+            (64_000, "64k"),
+            (999_999, "999k"),
+            (1_000_000, "1M"),
+            (9_600_000, "9.6M"),
+            (1_000_000_000, "1G"),
+        ] {
+            assert_eq!(bits(n), text, "{n}");
+        }
         for (seconds, text) in [
             (0, "0s"),
             (59, "59s"),
@@ -192,6 +224,7 @@ mod tests {
         #[test]
         fn a_column_never_overflows(n in any::<u64>()) {
             prop_assert!(amount(n).len() <= 5);
+            prop_assert!(bits(n).len() <= 5);
             prop_assert!(span(n % (86_400 * 1000)).len() <= 6);
         }
 
