@@ -78,7 +78,7 @@ impl Counters {
         bump(self.dropped.get_mut(reason as usize));
     }
 
-    /// Counts one packet that was not passed on, and whose sender was told so by ICMP.
+    /// Counts one packet that was not passed on, and whose sender was told so, by ICMP or a reset.
     pub fn answer(&mut self, reason: DropReason) {
         bump(self.answered.get_mut(reason as usize));
     }
@@ -89,7 +89,7 @@ impl Counters {
         self.dropped.get(reason as usize).copied().unwrap_or(0)
     }
 
-    /// Packets answered by an ICMP error for this reason.
+    /// Packets answered by an ICMP error or a reset for this reason.
     #[must_use]
     pub fn answered(&self, reason: DropReason) -> u64 {
         self.answered.get(reason as usize).copied().unwrap_or(0)

@@ -99,6 +99,10 @@ pub const WHEEL_SLOTS: usize = 256;
 /// ICMP errors that the NAT machine sends in a second at most (RFC 1812 4.3.2.8: limit the rate).
 pub const ICMP_ERRORS_PER_SECOND: u32 = 100;
 
+/// Ends of TCP connections that are told one by one when their address in the Internet has gone. A busy home
+/// has hundreds; 16 bytes each.
+pub const FAREWELLS_MAX: usize = 4_096;
+
 /// Largest ICMP error that the NAT machine makes, bytes (RFC 1812 4.3.2.3: at most 576).
 pub const REPLY_MAX: usize = 576;
 

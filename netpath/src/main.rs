@@ -1,8 +1,9 @@
 //! `hearth-netpath`: forwards between the home, the Internet and the services.
 //!
-//! Usage: `hearth-netpath [--config FILE] [--queues FILE] [--run-dir FOLDER]`. Without `--config` it reads the
-//! household's `/data/hearth/gateway.toml`, or, where there is none or it is wrong, the firmware's
-//! `/etc/hearth/gateway.toml`. SIGTERM ends it and leaves devices and links in place; SIGUSR1 logs
+//! Usage: `hearth-netpath [--config FILE] [--networks FILE] [--queues FILE] [--run-dir FOLDER]`. Without
+//! `--config` it reads the household's `/data/hearth/gateway.toml`, or, where there is none or it is wrong,
+//! the firmware's `/etc/hearth/gateway.toml`; over it, what the manager has moved
+//! (`/data/hearth/state/networks.toml`). SIGTERM ends it and leaves devices and links in place; SIGUSR1 logs
 //! what was dropped and why.
 #![deny(unsafe_code)]
 
@@ -11,6 +12,7 @@ mod sys;
 
 use edge::Gateway;
 use hearth_model::gateway::GatewayConfig;
+use hearth_model::networks::Networks;
 use hearth_model::queues::QueueData;
 use std::io::Write;
 use std::process::ExitCode;
@@ -19,21 +21,25 @@ const FIRMWARE_CONFIG: &str = "/etc/hearth/gateway.toml";
 const HOUSEHOLD_CONFIG: &str = "/data/hearth/gateway.toml";
 const FIRMWARE_QUEUES: &str = "/etc/hearth/queues.toml";
 const HOUSEHOLD_QUEUES: &str = "/data/hearth/queues.toml";
+const NETWORKS: &str = "/data/hearth/state/networks.toml";
 const RUN_FOLDER: &str = "/run/hearth";
 
 fn main() -> ExitCode {
     log_to_kernel();
     let (mut config, mut queues) = (None, None);
+    let mut networks = NETWORKS.to_owned();
     let mut run_folder = RUN_FOLDER.to_owned();
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match (word.as_str(), words.next()) {
             ("--config", Some(path)) => config = Some(path),
+            ("--networks", Some(path)) => networks = path,
             ("--queues", Some(path)) => queues = Some(path),
             ("--run-dir", Some(path)) => run_folder = path,
             (_, _) => {
                 log::error!(
-                    "unknown argument {word:?}; usage: [--config FILE] [--queues FILE] [--run-dir FOLDER]"
+                    "unknown argument {word:?}; usage: [--config FILE] [--networks FILE] [--queues FILE] \
+                     [--run-dir FOLDER]"
                 );
                 return ExitCode::from(2);
             }
@@ -43,13 +49,14 @@ fn main() -> ExitCode {
         Some(path) => read(&path),
         None => household().or_else(|| read(FIRMWARE_CONFIG)),
     };
-    let Some(config) = read else {
+    let Some(configured) = read else {
         return ExitCode::FAILURE;
     };
     let queues = match queues {
         Some(path) => read_queues(&path),
         None => household_queues().or_else(|| read_queues(FIRMWARE_QUEUES)),
     };
+    let config = moved(&networks).applied_to(&configured);
     let done = Gateway::open(config, queues, &run_folder)
         .map_err(|e| e.to_string())
         .and_then(|mut gateway| gateway.run().map_err(|e| e.to_string()));
@@ -72,6 +79,21 @@ fn household() -> Option<GatewayConfig> {
         log::error!("{HOUSEHOLD_CONFIG} is not used; going on with {FIRMWARE_CONFIG}");
     }
     config
+}
+
+/// What has moved; nothing where there is no such file. The manager tells people of a damaged one.
+fn moved(path: &str) -> Networks {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Networks::parse(path, &text).unwrap_or_else(|e| {
+            log::error!("{e}; no network has moved");
+            Networks::default()
+        }),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Networks::default(),
+        Err(e) => {
+            log::error!("{path}: {e}; no network has moved");
+            Networks::default()
+        }
+    }
 }
 
 fn read(path: &str) -> Option<GatewayConfig> {

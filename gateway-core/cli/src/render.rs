@@ -169,6 +169,10 @@ pub fn status(s: &Status) -> String {
         out.push_str("Problems:\n");
         wrong.iter().for_each(|p| out.push_str(&wrap("  - ", p)));
     }
+    if !s.notes.is_empty() {
+        out.push_str("To know:\n");
+        s.notes.iter().for_each(|n| out.push_str(&wrap("  - ", n)));
+    }
     out.push('\n');
     for (label, text) in [
         ("WAN      ", wan(&s.wan)),

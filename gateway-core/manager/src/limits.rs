@@ -32,6 +32,14 @@ pub const FORWARD_WAIT_MS: u64 = 2_000;
 /// Longest wait for an answer of netpath to one question of people: forwarding comes first there.
 pub const LOOK_WAIT: Duration = Duration::from_secs(5);
 
+/// So long a network of the Internet's side is in the way of one of ours before that moves, milliseconds: a
+/// second server, whose offer may be better, is given its time. netpath asks again every four seconds.
+pub const OVERLAP_STANDS_MS: u64 = 5_000;
+
+/// Shortest time between two moves, and before one that could not be kept is tried again, milliseconds: hosts
+/// of the home have asked for addresses of the last one by then.
+pub const MOVE_AGAIN_MS: u64 = 60_000;
+
 // --- the API ---
 
 /// Over how long the rates of links are taken: short enough to wait for.

@@ -131,6 +131,9 @@ pub struct Status {
     /// What is short, by whom. Empty where everybody gets what they ask for.
     #[serde(default)]
     pub congestion: Vec<Congestion>,
+    /// What people should know though nothing is wrong, one sentence each.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// What is wrong with packages or the gateway, one sentence each. Empty where all is well.
     pub problems: Vec<String>,
 }

@@ -159,6 +159,10 @@ reasons! {
         TcpNoFlow => "tcp_no_flow_packets",
             "ends of connections that were over already",
             "nothing to do";
+        /// Of a TCP connection by an address in the Internet that is not ours any more.
+        TcpOver => "tcp_over_packets",
+            "connections of before the Internet address changed, whose programs were told to begin anew",
+            "nothing to do";
         /// A later fragment whose first fragment did not come in time.
         FragmentUnknown => "fragment_unknown_packets",
             "pieces of packets whose beginning did not come",

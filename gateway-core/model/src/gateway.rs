@@ -6,6 +6,8 @@ mod wan;
 
 pub use wan::{Wan, WanMode};
 
+use crate::networks;
+use crate::protocol::{NetworkRole, OwnNetwork, OwnNetworks};
 use crate::units::{Bytes, MilliCpu};
 use core::fmt;
 use core::net::Ipv4Addr;
@@ -198,6 +200,7 @@ impl GatewayConfig {
             ));
         };
         config.check(&mut say);
+        config.check_apart(&mut say, |key| line_of_key(text, key));
         if errors.is_empty() {
             Ok(config)
         } else {
@@ -274,6 +277,44 @@ impl GatewayConfig {
             );
         }
         self.wan.check(say);
+    }
+
+    /// A configured WAN that overlaps a network of our own: two places are wrong together, and both are named.
+    fn check_apart(&self, say: &mut impl FnMut(&str, String), line: impl Fn(&str) -> usize) {
+        let own = self.own_networks();
+        let Some((role, theirs)) = networks::overlap(&own, &self.wan.configured()) else {
+            return;
+        };
+        let (key, name) = match role {
+            NetworkRole::Lan => ("lan.address", "the home's network"),
+            NetworkRole::Services => ("services.subnet", "the services' network"),
+        };
+        let mine = own.iter().find(|own| own.role == role).copied();
+        let mine = mine.map(networks::Net::from).unwrap_or(theirs);
+        say(
+            "wan.address",
+            format!(
+                "the Internet side has {theirs}, which overlaps {name} {mine} ({key}, line {}); change one of them",
+                line(key)
+            ),
+        );
+    }
+
+    /// The gateway's own networks, each with the gateway's address in it.
+    #[must_use]
+    pub fn own_networks(&self) -> OwnNetworks {
+        let lan = OwnNetwork {
+            role: NetworkRole::Lan,
+            address: self.lan.address,
+            prefix: self.lan.prefix,
+        };
+        let services = OwnNetwork {
+            role: NetworkRole::Services,
+            address: self.service_router(),
+            prefix: self.services.prefix,
+        };
+        // There is room for one of each role.
+        [lan, services].into_iter().collect()
     }
 
     /// The gateway's end of every service link.
@@ -415,6 +456,63 @@ mod tests {
             );
             assert!(errors[0].contains(what), "{errors:?}");
         }
+    }
+
+    #[test]
+    fn a_configured_wan_that_overlaps_is_an_error_with_both_lines() {
+        // given a WAN whose network, router or resolver is in a network of our own
+        let wan = |text: &str| {
+            let text = GOOD.replace("mode = \"dhcp\"", &format!("mode = \"static\"\n{text}"));
+            (text.clone(), GatewayConfig::parse("g.toml", &text))
+        };
+        for (text, net, key) in [
+            (
+                "address = \"192.168.1.7\"\nprefix = 24",
+                "192.168.1.0/24",
+                "lan.address",
+            ),
+            (
+                "address = \"192.168.7.7\"\nprefix = 16",
+                "192.168.0.0/16",
+                "lan.address",
+            ),
+            (
+                "address = \"10.212.1.7\"\nprefix = 12",
+                "10.208.0.0/12",
+                "services.subnet",
+            ),
+            (
+                "address = \"203.0.113.5\"\nprefix = 32\nrouter = \"192.168.1.254\"",
+                "192.168.1.254/32",
+                "lan.address",
+            ),
+            (
+                "address = \"203.0.113.5\"\nprefix = 24\nresolvers = [\"10.213.3.255\"]",
+                "10.213.3.255/32",
+                "services.subnet",
+            ),
+        ] {
+            // when it is read, then the error names both places
+            let (text, parsed) = wan(text);
+            let error = parsed.unwrap_err().to_string();
+            let line_of =
+                |start: &str| text.lines().position(|l| l.starts_with(start)).unwrap() + 1;
+            let wan = text.lines().position(|l| l == "[wan]").unwrap() + 4;
+            assert!(
+                error.starts_with(&format!("g.toml:{wan}: wan.address: ")),
+                "{error}"
+            );
+            assert!(error.contains(net), "{error}");
+            let own = if key == "lan.address" {
+                "address = \"192.168.1.1\""
+            } else {
+                "subnet"
+            };
+            let both = format!("({key}, line {})", line_of(own));
+            assert!(error.contains(&both), "{both}: {error}");
+        }
+        // and one beside them is fine
+        assert!(wan("address = \"192.168.2.7\"\nprefix = 24").1.is_ok());
     }
 
     #[test]

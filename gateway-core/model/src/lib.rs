@@ -33,6 +33,8 @@ pub mod gateway;
 #[cfg(feature = "std")]
 pub mod manifest;
 #[cfg(feature = "std")]
+pub mod networks;
+#[cfg(feature = "std")]
 pub mod plan;
 #[cfg(feature = "std")]
 pub mod queues;

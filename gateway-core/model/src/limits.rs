@@ -27,6 +27,9 @@ pub const IFNAME_MAX: usize = 15;
 /// Resolvers that a WAN lease may carry on (RFC 2132 option 6 may list more; resolv.conf(5) uses 3).
 pub const RESOLVERS_MAX: usize = 3;
 
+/// Networks of the gateway's own: one of each [`crate::protocol::NetworkRole`].
+pub const OWN_NETWORKS_MAX: usize = 4;
+
 /// Port-forwards and service listeners netpath holds in all.
 pub const FORWARDS_MAX: usize = 128;
 

@@ -110,7 +110,13 @@ fn connection(status: &Status) -> Html {
         .text(&render::wan(&status.wan))
         .markup("</dd>\n<dt>Home (LAN)</dt><dd>")
         .text(&status.lan)
-        .markup("</dd>\n");
+        .markup("</dd>\n")
+        .each(&status.notes, |note| {
+            Html::new()
+                .markup("<dt>To know</dt><dd>")
+                .text(note)
+                .markup("</dd>\n")
+        });
     match &status.nat {
         Some(table) => list.piece(&nat(table)),
         None => list,

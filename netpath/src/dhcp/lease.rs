@@ -8,6 +8,7 @@ use core::net::Ipv4Addr;
 use hearth_model::Tick;
 use hearth_model::gateway::{mask, same_net};
 use hearth_model::limits::RESOLVERS_MAX;
+use hearth_model::networks::overlap;
 use hearth_model::protocol::{WanLease, WanStatus};
 
 /// What a server gave, checked, with its times.
@@ -47,9 +48,11 @@ impl Lease {
         if !is_host(address) || is_edge_of(address, prefix, address) {
             return Err(OfferFault::Address(address));
         }
-        for (inside, inside_prefix) in config.inside {
-            if same_net(address, inside, prefix.min(inside_prefix)) {
-                return Err(OfferFault::Overlap(address));
+        if let Some(router) = answer.router {
+            // With a prefix of 32 bits the router is reached without a network (on-link).
+            let near = prefix == 32 || same_net(address, router, prefix);
+            if !near || !is_host(router) || router == address {
+                return Err(OfferFault::Router(router));
             }
         }
         if let Some(router) = answer.router {
@@ -58,6 +61,23 @@ impl Lease {
             if !near || !is_host(router) || router == address {
                 return Err(OfferFault::Router(router));
             }
+        }
+        let mut resolvers = [None; RESOLVERS_MAX];
+        let good = answer.resolvers.iter().filter(|r| is_host(**r));
+        for (place, resolver) in resolvers.iter_mut().zip(good) {
+            *place = Some(*resolver);
+        }
+        let status = WanStatus {
+            lease: Some(WanLease {
+                address,
+                prefix,
+                router: answer.router,
+            }),
+            resolvers,
+        };
+        if let Some((_, theirs)) = overlap(&config.inside, &status) {
+            let offered = status;
+            return Err(OfferFault::Overlap { theirs, offered });
         }
         let lease_s = answer.lease_s.unwrap_or(0);
         if lease_s < DHCP_LEASE_MIN_S {
@@ -71,21 +91,9 @@ impl Lease {
             (None, Some(t2)) if usual.0 < t2 && t2 < lease_s => (usual.0, t2),
             (_, _) => usual,
         };
-        let mut resolvers = [None; RESOLVERS_MAX];
-        let good = answer.resolvers.iter().filter(|r| is_host(**r));
-        for (place, resolver) in resolvers.iter_mut().zip(good) {
-            *place = Some(*resolver);
-        }
         let after = |seconds: u32| asked.after_ms(u64::from(seconds) * 1_000);
         Ok(Lease {
-            status: WanStatus {
-                lease: Some(WanLease {
-                    address,
-                    prefix,
-                    router: answer.router,
-                }),
-                resolvers,
-            },
+            status,
             address,
             server,
             renew_at: after(renew_s),

@@ -23,7 +23,8 @@ use crate::limits::{
 use crate::nat::Random;
 use core::net::Ipv4Addr;
 use hearth_model::Tick;
-use hearth_model::protocol::WanStatus;
+use hearth_model::networks::Net;
+use hearth_model::protocol::{OwnNetworks, WanStatus};
 use lease::Lease;
 use message::{Question, Transaction};
 
@@ -73,8 +74,13 @@ pub enum OfferFault {
     LeaseTime(u32),
     /// The router is not in the leased network, or no host.
     Router(Ipv4Addr),
-    /// The network overlaps the home's or the services'.
-    Overlap(Ipv4Addr),
+    /// The network, its router or a resolver is in a network of our own.
+    Overlap {
+        /// What is in the way.
+        theirs: Net,
+        /// All of what was given.
+        offered: WanStatus,
+    },
 }
 
 impl core::fmt::Display for OfferFault {
@@ -88,23 +94,25 @@ impl core::fmt::Display for OfferFault {
             OfferFault::Router(router) => {
                 write!(f, "the router {router} is not in the leased network")
             }
-            OfferFault::Overlap(address) => write!(
-                f,
-                "{address} is in a network of our own; change lan.address or services.subnet"
-            ),
+            OfferFault::Overlap { theirs, .. } => {
+                write!(
+                    f,
+                    "{theirs} overlaps a network of our own, which has to move"
+                )
+            }
         }
     }
 }
 
 /// What does not change while the machine runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DhcpConfig {
     /// The WAN port's hardware address.
     pub mac: [u8; 6],
     /// Seed of the transaction numbers and of the jitter.
     pub seed: u64,
-    /// Networks of our own, address and prefix length, that a lease must not overlap.
-    pub inside: [(Ipv4Addr, u8); 2],
+    /// Networks of our own, which a lease must not overlap.
+    pub inside: OwnNetworks,
 }
 
 /// One question under way.
@@ -160,8 +168,8 @@ impl Dhcp {
     #[must_use]
     pub fn new(config: DhcpConfig) -> Dhcp {
         Dhcp {
-            config,
             random: Random::new(config.seed),
+            config,
             state: State::Stopped,
             xid: 0,
             since: Tick(0),
@@ -175,16 +183,19 @@ impl Dhcp {
         let mut actions = Vec::new();
         match event {
             DhcpEvent::Start => {
+                self.fault = None;
                 self.lose(&mut actions);
                 self.discover(now, &mut actions);
             }
             DhcpEvent::Resume(address) => {
+                self.fault = None;
                 self.lose(&mut actions);
                 self.begin(now);
                 let asked = self.ask(Question::Confirm { address }, 1, now, &mut actions);
                 self.state = State::Rebooting { address, asked };
             }
             DhcpEvent::Stop => {
+                self.fault = None;
                 self.lose(&mut actions);
                 self.state = State::Stopped;
             }
@@ -210,6 +221,18 @@ impl Dhcp {
             State::Bound(lease) => Some(lease.renew_at),
             State::Renewing { lease, asked } => Some(asked.again_at.min(lease.rebind_at)),
             State::Rebinding { lease, asked } => Some(asked.again_at.min(lease.expires_at)),
+        }
+    }
+
+    /// What was given last and can not be taken, since it overlaps a network of our own.
+    #[must_use]
+    pub fn overlap(&self) -> Option<WanStatus> {
+        match self.fault? {
+            OfferFault::Overlap { offered, .. } => Some(offered),
+            OfferFault::Address(_)
+            | OfferFault::Netmask
+            | OfferFault::LeaseTime(_)
+            | OfferFault::Router(_) => None,
         }
     }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::limits::DHCP_NAK_WAIT_MS;
 use dhcproto::v4::{DhcpOption, Message, MessageType, Opcode, OptionCode};
 use dhcproto::{Decodable, Decoder, Encodable, Encoder};
-use hearth_model::protocol::WanLease;
+use hearth_model::protocol::{NetworkRole, OwnNetwork, WanLease};
 use proptest::prelude::*;
 
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 7];
@@ -61,10 +61,16 @@ fn nak() -> Offer {
 
 impl Client {
     fn new() -> Client {
+        let own = |role, address: [u8; 4], prefix| OwnNetwork {
+            role,
+            address: address.into(),
+            prefix,
+        };
         let inside = [
-            (Ipv4Addr::new(192, 168, 1, 1), 24),
-            (Ipv4Addr::new(10, 213, 0, 0), 22),
+            own(NetworkRole::Lan, [192, 168, 1, 1], 24),
+            own(NetworkRole::Services, [10, 213, 0, 1], 22),
         ];
+        let inside = inside.into_iter().collect();
         let config = DhcpConfig {
             mac: MAC,
             seed: 7,
@@ -412,14 +418,6 @@ fn bad_offers_are_refused_by_name_and_once() {
             OfferFault::Address([203, 0, 113, 255].into()),
         ),
         (
-            at([192, 168, 1, 50]),
-            OfferFault::Overlap([192, 168, 1, 50].into()),
-        ),
-        (
-            at([10, 213, 3, 9]),
-            OfferFault::Overlap([10, 213, 3, 9].into()),
-        ),
-        (
             with(1, DhcpOption::Router(vec![far])),
             OfferFault::Router(far),
         ),
@@ -450,6 +448,63 @@ fn bad_offers_are_refused_by_name_and_once() {
         };
         let bound = |action: &DhcpAction| matches!(action, DhcpAction::Bound(_));
         assert!(!client.answer(&worse).iter().any(bound));
+    }
+}
+
+/// An offer of another network with its first host as the router, and what is taken for it.
+fn elsewhere(address: [u8; 4]) -> (Offer, WanStatus) {
+    let [a, b, c, _] = address;
+    let router = Ipv4Addr::new(a, b, c, 1);
+    let mut other = Offer {
+        address: address.into(),
+        ..offer()
+    };
+    other.options[1] = DhcpOption::Router(vec![router]);
+    let mut taken = status();
+    taken.lease = Some(WanLease {
+        address: address.into(),
+        prefix: 24,
+        router: Some(router),
+    });
+    (other, taken)
+}
+
+#[test]
+fn what_overlaps_our_own_networks_is_told_in_full_until_it_is_over() {
+    let net = |address: [u8; 4], prefix| Net::of(address.into(), prefix);
+    let (home, at_home) = elsewhere([192, 168, 1, 50]);
+    let (services, at_services) = elsewhere([10, 213, 3, 9]);
+    let mut resolver = offer();
+    resolver.options[2] = DhcpOption::DomainNameServer(vec![Ipv4Addr::new(192, 168, 1, 9)]);
+    let mut with_resolver = status();
+    with_resolver.resolvers[0] = Some(Ipv4Addr::new(192, 168, 1, 9));
+    for (bad, offered, theirs) in [
+        (home, at_home, net([192, 168, 1, 0], 24)),
+        (services, at_services, net([10, 213, 3, 0], 24)),
+        (resolver, with_resolver, net([192, 168, 1, 9], 32)),
+    ] {
+        // given an offer whose network, or resolver, is in a network of our own
+        let mut client = Client::new();
+        client.start();
+        assert_eq!(client.dhcp.overlap(), None);
+        // when it comes, then it is told and not taken, and stands
+        let fault = OfferFault::Overlap { theirs, offered };
+        assert_eq!(client.answer(&bad), [DhcpAction::Refused(fault)]);
+        assert_eq!(client.dhcp.overlap(), Some(offered));
+        client.wake();
+        assert_eq!(client.dhcp.overlap(), Some(offered));
+        // when another lease is taken, or the cable is out, then it is over
+        client.answer(&offer());
+        client.answer(&ack());
+        assert_eq!(client.dhcp.overlap(), None);
+        client.start();
+        client.answer(&bad);
+        assert_eq!(client.dhcp.overlap(), Some(offered));
+        client.step(DhcpEvent::Stop);
+        assert_eq!(client.dhcp.overlap(), None);
+        // and a new cable tells it again
+        client.start();
+        assert_eq!(client.answer(&bad), [DhcpAction::Refused(fault)]);
     }
 }
 

@@ -11,7 +11,8 @@ use std::os::unix::fs::PermissionsExt;
 /// The listening socket and the manager's connection, if it has one.
 #[derive(Debug)]
 pub struct Control {
-    listener: OwnedFd,
+    /// None, once nobody is answered any more.
+    listener: Option<OwnedFd>,
     connection: Option<Connection>,
 }
 
@@ -36,21 +37,30 @@ impl Control {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
         sys::listen(listener.as_fd(), CONTROL_BACKLOG)?;
         Ok(Control {
-            listener,
+            listener: Some(listener),
             connection: None,
         })
     }
 
+    /// Lets the manager go, and answers nobody any more: it finds the next process.
+    pub fn shut(&mut self) {
+        self.connection = None;
+        self.listener = None;
+    }
+
     /// What to wait on.
     #[must_use]
-    pub fn fds(&self) -> (BorrowedFd<'_>, Option<BorrowedFd<'_>>) {
+    pub fn fds(&self) -> (Option<BorrowedFd<'_>>, Option<BorrowedFd<'_>>) {
         let connection = self.connection.as_ref().map(|c| c.socket.as_fd());
-        (self.listener.as_fd(), connection)
+        (self.listener.as_ref().map(AsFd::as_fd), connection)
     }
 
     /// Takes a new connection; it replaces an older one, whose manager is gone.
     pub fn accept(&mut self) {
-        match sys::accept(self.listener.as_fd()) {
+        let Some(listener) = &self.listener else {
+            return;
+        };
+        match sys::accept(listener.as_fd()) {
             Ok(socket) => {
                 self.connection = Some(Connection {
                     socket,

@@ -25,6 +25,18 @@ pub const REPORT_MS: u64 = 1_000;
 /// Wait before an Ethernet port that is missing, or could not be set up, is tried again, ms.
 pub const PORT_RETRY_MS: u64 = 2_000;
 
+/// Wait between two batches of ends inside that are told of the end of their connections, ms: all of
+/// them are told within some two seconds, and the home's queue is not filled.
+pub const TELL_MS: u64 = 20;
+
+/// So long after its networks have changed this process goes on, ms: ends inside are told, answer, and are
+/// answered.
+pub const LINGER_MS: u64 = 1_000;
+
+/// So long the home's port is down after the home's network has changed, ms: every host at its cable notices that
+/// the link was gone, and asks for an address again. NetworkManager forgives up to six seconds.
+pub const LAN_DOWN_MS: u64 = 8_000;
+
 /// Control records handled before packets get their turn.
 pub const CONTROL_BATCH: usize = 16;
 

@@ -197,6 +197,12 @@ pub fn up(netlink: &mut Netlink, index: u32) -> Result<(), KernelError> {
     netlink.request("bring a link up", message)
 }
 
+/// Takes a link down.
+pub fn down(netlink: &mut Netlink, index: u32) -> Result<(), KernelError> {
+    let message = Message::new(RTM_NEWLINK, 0, &ifinfomsg(index, 0, IFF_UP));
+    netlink.request("take a link down", message)
+}
+
 /// Sets how many packets wait for a device.
 pub fn queue_length(netlink: &mut Netlink, index: u32, packets: u32) -> Result<(), KernelError> {
     let message = Message::new(RTM_NEWLINK, 0, &ifinfomsg(index, 0, 0))

@@ -7,6 +7,7 @@ mod fast;
 mod flaps;
 mod frame;
 mod hosts;
+mod internet;
 mod limits;
 mod links;
 mod look;
@@ -15,6 +16,7 @@ pub mod ports;
 mod queues;
 mod requests;
 mod services;
+mod signals;
 mod wan;
 
 use crate::sys;
@@ -24,13 +26,12 @@ use fast::Adoption;
 use hearth_bpf::netlink::{Netlink, Watch};
 use hearth_model::Tick;
 use hearth_model::gateway::GatewayConfig;
-use hearth_model::protocol::{FromNetpath, WanStatus, Zone};
+use hearth_model::protocol::{WanStatus, Zone};
 use hearth_model::queues::QueueData;
-use hearth_netpath::counters::DropReason;
 use hearth_netpath::dhcp::DhcpEvent;
 use hearth_netpath::fastpath::FastPath;
 use hearth_netpath::limits::REPLY_MAX;
-use hearth_netpath::nat::{Nat, NatConfig, NatEvent};
+use hearth_netpath::nat::{Nat, NatConfig};
 use hosts::{Hosts, Queue};
 use ports::{PortError, Tuns};
 use queues::Queues;
@@ -57,6 +58,8 @@ pub struct Gateway {
     instance: u64,
     /// The home's Ethernet port, once it is in the bridge.
     lan: Option<u32>,
+    /// When that port, which is down for its hosts to notice another network, comes up.
+    lan_up_at: Option<Tick>,
     wan: Option<WanSide>,
     retry_at: Tick,
     /// When the fast path is told again that this process is there.
@@ -64,6 +67,12 @@ pub struct Gateway {
     adoption: Adoption,
     /// When the fast path's counters may be read for a report again.
     report_at: Tick,
+    /// What the manager was told last of [`Gateway::overlap`].
+    told_overlap: Option<WanStatus>,
+    /// When ends of flows whose address has gone are told next.
+    tell_at: Tick,
+    /// When this process ends, since its networks are others now.
+    leave_at: Option<Tick>,
     faults: Faults,
     packet: Vec<u8>,
     reply: [u8; REPLY_MAX],
@@ -136,11 +145,15 @@ impl Gateway {
             instance: sys::random().map_err(on("getrandom"))?,
             config,
             lan: None,
+            lan_up_at: None,
             wan: None,
             retry_at: Tick(0),
             beat_at: Tick(0),
             adoption,
             report_at: Tick(0),
+            told_overlap: None,
+            tell_at: Tick(0),
+            leave_at: None,
             faults: Faults::default(),
             packet: vec![0; limits::PACKET_MAX],
             reply: [0; REPLY_MAX],
@@ -154,6 +167,10 @@ impl Gateway {
     pub fn run(&mut self) -> io::Result<()> {
         loop {
             let now = sys::now();
+            if self.leave_at.is_some_and(|at| at <= now) {
+                log::info!("leaving; the next run begins with other networks");
+                return Ok(());
+            }
             self.on_time(now);
             let (listener, connection) = self.control.fds();
             let [lan, wan, service] = &self.tuns.fds;
@@ -162,7 +179,7 @@ impl Gateway {
                     Some(lan.as_fd()),
                     Some(wan.as_fd()),
                     Some(service.as_fd()),
-                    Some(listener),
+                    listener,
                     connection,
                     Some(self.watch.as_fd()),
                     Some(self.hosts.watch.as_fd()),
@@ -217,6 +234,9 @@ impl Gateway {
             self.nat.next_deadline(),
             self.next_of_fast_path(),
             self.hosts.next_deadline(now),
+            self.next_telling(),
+            self.leave_at,
+            self.lan_up_at,
         ]
         .into_iter()
         .flatten()
@@ -238,18 +258,36 @@ impl Gateway {
         if due.is_some_and(|at| at <= now) {
             self.dhcp(DhcpEvent::Tick, now);
         }
+        self.tell_ends(now);
+        if self.lan_up_at.is_some_and(|at| at <= now) {
+            self.lan_up_at = None;
+            let up = self.lan.map(|port| links::up(&mut self.netlink, port));
+            if let Some(Err(e)) = up {
+                log::error!("lan: {}: {e}", self.config.lan.interface);
+                self.lan = None;
+            }
+        }
     }
 
     fn set_up_ports(&mut self, now: Tick) {
         if self.lan.is_none() {
             match ports::set_up_lan(&mut self.netlink, &self.tuns, &self.config) {
                 Ok(port) => {
-                    self.lan = Some(port);
+                    self.lan = Some(port.index);
+                    self.lan_up_at = port.before.map(|_| now.after_ms(limits::LAN_DOWN_MS));
                     let bridge = sys::interface_index(limits::BRIDGE).ok();
                     self.change_ways(now, |ways| ways.lan = bridge);
                     self.services.rejoin(&mut self.netlink);
                     let lan = &self.config.lan;
-                    log::info!("lan: {}/{} is up", lan.address, lan.prefix);
+                    match port.before {
+                        None => log::info!("lan: {}/{} is up", lan.address, lan.prefix),
+                        Some(before) => log::info!(
+                            "lan: {}/{}, until now {before}; the port is down for {} s, so that hosts ask again",
+                            lan.address,
+                            lan.prefix,
+                            limits::LAN_DOWN_MS / 1_000
+                        ),
+                    }
                 }
                 Err(e) => self
                     .faults
@@ -264,10 +302,9 @@ impl Gateway {
                     WanSide::start(&mut self.netlink, &self.config, port, self.instance, now)
                 });
             match started {
-                Ok(side) => {
+                Ok((side, first)) => {
                     self.queues.port(&mut self.netlink, side.index);
-                    self.wan = Some(side);
-                    self.wan_changed(now);
+                    self.wan_is_there(side, first, now);
                 }
                 Err(e) => self
                     .faults
@@ -292,72 +329,19 @@ impl Gateway {
             self.lan = None;
         }
         let Some(side) = &mut self.wan else { return };
-        let before = side.status;
         if is_there(wan, side.index) {
-            let cable = ports::has_carrier(wan);
-            side.cable(&mut self.netlink, cable, now);
+            let (cable, index) = (ports::has_carrier(wan), side.index);
+            let actions = side.cable(cable, now);
+            self.act_on_wan(actions, now);
             if cable {
-                flaps::restore_route(&mut self.netlink, side.index, side.status.lease);
+                let lease = self.wan_status().lease;
+                flaps::restore_route(&mut self.netlink, index, lease);
             }
         } else {
             log::warn!("wan: {wan} has gone");
             self.wan = None;
             self.queues.no_port();
+            self.wan_changed(WanStatus::default(), now);
         }
-        if self.wan_status() != before {
-            self.wan_changed(now);
-        }
-    }
-
-    fn dhcp(&mut self, event: DhcpEvent<'_>, now: Tick) {
-        let Some(side) = &mut self.wan else { return };
-        let before = side.status;
-        side.step(&mut self.netlink, event, now);
-        if side.status != before {
-            self.wan_changed(now);
-        }
-    }
-
-    fn wan_changed(&mut self, now: Tick) {
-        let status = self.wan_status();
-        if let Err(e) = self.nat.event(NatEvent::WanAddress(status.lease), now) {
-            log::error!("wan: {e}");
-        }
-        let index = self.wan.as_ref().map(|side| side.index);
-        self.change_ways(now, |ways| ways.wan = index.zip(status.lease));
-        self.adopt(now);
-        if self.control.is_greeted() {
-            self.control.tell(&FromNetpath::Wan(status));
-        }
-    }
-
-    fn wan_status(&self) -> WanStatus {
-        let side = self.wan.as_ref();
-        side.map(|side| side.status).unwrap_or_default()
-    }
-
-    fn on_signal(&mut self) -> Next {
-        let Some(signal) = sys::next_signal(self.signals.as_fd()) else {
-            return Next::Go;
-        };
-        if i32::try_from(signal) == Ok(libc::SIGUSR1) {
-            self.nat.look_at_all(sys::now());
-            self.count_refused(sys::now());
-            let (flows, (packets, bytes)) = (self.nat.carried(), self.nat.counters().carried);
-            log::info!(
-                "fast_path_flows={flows} fast_path_packets={packets} fast_path_bytes={bytes}"
-            );
-            let counters = self.nat.counters();
-            for &reason in DropReason::ALL {
-                let count = counters.refused(reason);
-                if count > 0 {
-                    log::info!("{}={count}", reason.name());
-                }
-            }
-            self.tell_strays();
-            return Next::Go;
-        }
-        log::info!("leaving; devices and links stay");
-        Next::Leave
     }
 }

@@ -12,6 +12,7 @@ use hearth_bpf::guard::Guard;
 use hearth_bpf::netlink::Netlink;
 use hearth_bpf::{KernelError, program, tc};
 use hearth_model::gateway::GatewayConfig;
+use hearth_model::networks::Net;
 use hearth_model::protocol::Zone;
 use hearth_netpath::limits::{LOCAL_PORT_FIRST, LOCAL_PORT_LAST};
 use std::fmt;
@@ -157,12 +158,22 @@ pub fn without_ipv6(name: &str) {
     }
 }
 
-/// Makes the home's bridge with its address and its Ethernet port, whose number it returns.
+/// The home's Ethernet port.
+#[derive(Clone, Copy, Debug)]
+pub struct HomePort {
+    /// Its number.
+    pub index: u32,
+    /// The gateway's address in the home until now, where that was in another network: the hosts still
+    /// have addresses of that one. The port is then left down, for them to notice.
+    pub before: Option<Ipv4Addr>,
+}
+
+/// Makes the home's bridge with its address and its Ethernet port.
 pub fn set_up_lan(
     netlink: &mut Netlink,
     tuns: &Tuns,
     config: &GatewayConfig,
-) -> Result<u32, PortError> {
+) -> Result<HomePort, PortError> {
     let lan = &config.lan;
     let port = sys::interface_index(&lan.interface).map_err(on(&lan.interface))?;
     match links::create_bridge(netlink, BRIDGE) {
@@ -181,13 +192,22 @@ pub fn set_up_lan(
     if hardware_address(BRIDGE)? != own {
         links::set_hardware_address(netlink, bridge, own).map_err(on(BRIDGE))?;
     }
+    let had = links::addresses(netlink, bridge).map_err(on(BRIDGE))?;
+    let network = Net::of(lan.address, lan.prefix);
+    let before = had.into_iter().find(|(a, p)| Net::of(*a, *p) != network);
     links::settle(netlink, bridge, lan.address, lan.prefix).map_err(on(BRIDGE))?;
     links::up(netlink, bridge).map_err(on(BRIDGE))?;
     links::join_bridge(netlink, port, bridge).map_err(on(&lan.interface))?;
     tuns.catch_before_bridge(netlink, port)
         .map_err(on(&lan.interface))?;
-    links::up(netlink, port).map_err(on(&lan.interface))?;
-    Ok(port)
+    match before {
+        Some(_) => links::down(netlink, port).map_err(on(&lan.interface))?,
+        None => links::up(netlink, port).map_err(on(&lan.interface))?,
+    }
+    Ok(HomePort {
+        index: port,
+        before: before.map(|(address, _)| address),
+    })
 }
 
 /// Lets only packets leave for the Internet that show no other address than this.

@@ -15,24 +15,36 @@ impl Gateway {
             };
             let answer = match request {
                 Ok(request) => self.answer(request, now),
-                Err(_) => refused(None, NetRefusal::Malformed),
+                Err(_) => Some(refused(None, NetRefusal::Malformed)),
+            };
+            let Some(answer) = answer else {
+                return;
             };
             let greeted = matches!(answer, FromNetpath::Welcome { .. });
             self.control.tell(&answer);
             if greeted {
                 self.changed(NatEvent::NewManager, now);
                 self.control.tell(&FromNetpath::Wan(self.wan_status()));
+                if let Some(offered) = self.overlap() {
+                    self.control.tell(&FromNetpath::Overlap(Some(offered)));
+                }
             }
         }
     }
 
-    fn answer(&mut self, request: ToNetpath, now: Tick) -> FromNetpath {
-        match request {
+    /// Carries out a request; `None` where the connection has ended.
+    fn answer(&mut self, request: ToNetpath, now: Tick) -> Option<FromNetpath> {
+        let answer = match request {
+            ToNetpath::Renumber => {
+                self.renumber(now);
+                return None;
+            }
             ToNetpath::Hello {
                 version: PROTOCOL_VERSION,
             } => FromNetpath::Welcome {
                 version: PROTOCOL_VERSION,
                 instance: self.instance,
+                networks: self.config.own_networks(),
             },
             ToNetpath::Hello { version: _ } => refused(
                 None,
@@ -82,7 +94,8 @@ impl Gateway {
             }
             ToNetpath::Look { ticket, look } => self.look(ticket, look, now),
             ToNetpath::Report => FromNetpath::Report(self.report(now)),
-        }
+        };
+        Some(answer)
     }
 
     /// The sums of now.

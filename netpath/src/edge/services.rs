@@ -95,8 +95,13 @@ impl Services {
             return Ok(());
         }
         let bridged = Path::new(&format!("/sys/class/net/{}/master", outside(id))).exists();
-        // A policy that changed is the NAT machine's: the service stays where it is.
-        if bridged != matches!(link, Link::Bridged { .. }) || self.pinned(id).is_none() {
+        // A policy that changed is the NAT machine's: the service stays where it is. Where its address is
+        // another one, what routes and neighbours know of the old one goes with the old link.
+        let is_same = match self.pinned(id) {
+            Some(namespace) => self.has_no_other(&namespace, link.address()),
+            None => false,
+        };
+        if bridged != matches!(link, Link::Bridged { .. }) || !is_same {
             self.remove(netlink, id);
         }
         match self.make(netlink, tuns, config, id, link) {
@@ -295,6 +300,17 @@ impl Services {
             .and_then(|mut n| work(&mut n));
         self.go_home();
         done
+    }
+
+    /// Whether the link inside of a namespace has this address, or none yet.
+    fn has_no_other(&self, namespace: &File, address: Ipv4Addr) -> bool {
+        let there = self.inside(namespace, |netlink| {
+            let Ok(index) = sys::interface_index(INSIDE) else {
+                return Ok(Vec::new());
+            };
+            links::addresses(netlink, index).map_err(at(LinkStep::Address))
+        });
+        there.is_ok_and(|all| all.iter().all(|(is, _)| *is == address))
     }
 
     fn go_home(&self) {

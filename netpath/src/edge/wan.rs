@@ -23,6 +23,10 @@ pub struct WanSide {
     pub index: u32,
     /// What the interface has now.
     pub status: WanStatus,
+    /// What a server gives and can not be taken, since it overlaps a network of our own.
+    pub overlap: Option<WanStatus>,
+    /// The address that was had last, also by an earlier process.
+    pub last: Option<Ipv4Addr>,
     /// Counts what may not leave.
     guard: Rc<Guard>,
     client: Option<Client>,
@@ -37,12 +41,11 @@ struct Client {
     /// that leaves while the WAN has none.
     broadcast: OwnedFd,
     cable: bool,
-    /// The address that was had last.
-    last: Option<Ipv4Addr>,
 }
 
 impl WanSide {
-    /// Starts to get the address on the interface `index`, whose way out `guard` counts.
+    /// Starts to get the address on the interface `index`, whose way out `guard` counts, and says what is to be
+    /// done first.
     ///
     /// # Errors
     /// [`PortError`] with the socket or the interface, and why.
@@ -52,36 +55,36 @@ impl WanSide {
         (index, guard): (u32, Rc<Guard>),
         seed: u64,
         now: Tick,
-    ) -> Result<WanSide, PortError> {
+    ) -> Result<(WanSide, Vec<DhcpAction>), PortError> {
         let name = &config.wan.interface;
+        let there = links::addresses(netlink, index).map_err(ports::on(name))?;
         let mut side = WanSide {
             index,
             status: WanStatus::default(),
+            overlap: None,
+            last: there.first().map(|(address, _)| *address),
             guard,
             client: None,
         };
-        match config.wan.mode {
-            WanMode::Static => side.take(netlink, static_status(config)),
+        let first = match config.wan.mode {
+            WanMode::Static => vec![DhcpAction::Bound(config.wan.configured())],
             WanMode::Dhcp => {
+                clear(netlink, index).map_err(ports::on(name))?;
                 side.client = Some(Client {
                     machine: Dhcp::new(DhcpConfig {
                         mac: ports::hardware_address(name)?,
                         seed,
-                        inside: [
-                            (config.lan.address, config.lan.prefix),
-                            (config.services.subnet, config.services.prefix),
-                        ],
+                        inside: config.own_networks(),
                     }),
                     socket: sys::udp_on(name, DHCP_CLIENT_PORT)
                         .map_err(ports::on(&format!("DHCP client port on {name}")))?,
                     broadcast: sys::packet_socket().map_err(ports::on("packet socket"))?,
                     cable: false,
-                    last: clear(netlink, index).map_err(ports::on(name))?,
                 });
-                side.cable(netlink, ports::has_carrier(name), now);
+                side.cable(ports::has_carrier(name), now)
             }
-        }
-        Ok(side)
+        };
+        Ok((side, first))
     }
 
     /// When [`WanSide::step`] wants a [`DhcpEvent::Tick`].
@@ -93,16 +96,16 @@ impl WanSide {
     }
 
     /// Tells whether there is a cable. Behind a new one may be another network: a leased address is
-    /// asked for again; a configured one stays.
-    pub fn cable(&mut self, netlink: &mut Netlink, there: bool, now: Tick) {
+    /// asked for again; a configured one stays. Says what is to be done.
+    pub fn cable(&mut self, there: bool, now: Tick) -> Vec<DhcpAction> {
         let Some(client) = &mut self.client else {
-            return;
+            return Vec::new();
         };
         if client.cable == there {
-            return;
+            return Vec::new();
         }
         client.cable = there;
-        let event = match (there, client.last) {
+        let event = match (there, self.last) {
             (true, Some(address)) => DhcpEvent::Resume(address),
             (true, None) => DhcpEvent::Start,
             (false, _) => {
@@ -110,28 +113,21 @@ impl WanSide {
                 DhcpEvent::Stop
             }
         };
-        self.step(netlink, event, now);
+        self.step(event, now)
     }
 
-    /// Gives the DHCP machine an event and does what it says. Whether the address changed shows in
-    /// `status`.
-    pub fn step(&mut self, netlink: &mut Netlink, event: DhcpEvent<'_>, now: Tick) {
+    /// Gives the DHCP machine an event and says what is to be done.
+    pub fn step(&mut self, event: DhcpEvent<'_>, now: Tick) -> Vec<DhcpAction> {
         let Some(client) = &mut self.client else {
-            return;
+            return Vec::new();
         };
-        for action in client.machine.step(event, now) {
-            match action {
-                DhcpAction::Send { payload, to } => self.send(&payload, to),
-                DhcpAction::Bound(status) => self.take(netlink, status),
-                DhcpAction::Lost => self.take(netlink, WanStatus::default()),
-                DhcpAction::Refused(fault) => {
-                    log::warn!("wan: did not take the offer of a DHCP server: {fault}");
-                }
-            }
-        }
+        let actions = client.machine.step(event, now);
+        self.overlap = client.machine.overlap();
+        actions
     }
 
-    fn send(&self, payload: &[u8], to: Ipv4Addr) {
+    /// Sends a message of the DHCP machine.
+    pub fn send(&self, payload: &[u8], to: Ipv4Addr) {
         let Some(client) = &self.client else {
             return;
         };
@@ -151,14 +147,14 @@ impl WanSide {
         }
     }
 
-    /// Puts an address on the interface in the place of the old one.
-    fn take(&mut self, netlink: &mut Netlink, status: WanStatus) {
+    /// Puts an address on the interface in the place of the old one. Flows by the old one have ended.
+    pub fn take(&mut self, netlink: &mut Netlink, status: WanStatus) {
         if self.status.lease != status.lease {
             match status.lease {
                 Some(lease) => self.give(netlink, lease),
                 None => {
                     log::warn!("wan: the address is lost");
-                    let cleared = clear(netlink, self.index).and_then(|_| {
+                    let cleared = clear(netlink, self.index).and_then(|()| {
                         ports::guard(netlink, &self.guard, self.index, Ipv4Addr::UNSPECIFIED)
                     });
                     if let Err(e) = cleared {
@@ -171,13 +167,11 @@ impl WanSide {
     }
 
     fn give(&mut self, netlink: &mut Netlink, lease: WanLease) {
-        if let Some(client) = &mut self.client {
-            client.last = Some(lease.address);
-        }
+        self.last = Some(lease.address);
         // With the old address its route goes too, also where only the router changed.
         let settled = ports::guard(netlink, &self.guard, self.index, lease.address)
             .and_then(|()| clear(netlink, self.index))
-            .and_then(|_| links::settle(netlink, self.index, lease.address, lease.prefix));
+            .and_then(|()| links::settle(netlink, self.index, lease.address, lease.prefix));
         if let Err(e) = settled {
             log::error!("wan: {}: {e}", lease.address);
         }
@@ -197,28 +191,10 @@ impl WanSide {
     }
 }
 
-/// Takes all addresses from a link and returns the first one.
-fn clear(netlink: &mut Netlink, index: u32) -> Result<Option<Ipv4Addr>, KernelError> {
-    let there = links::addresses(netlink, index)?;
-    for &(address, prefix) in &there {
+/// Takes all addresses from a link.
+fn clear(netlink: &mut Netlink, index: u32) -> Result<(), KernelError> {
+    for (address, prefix) in links::addresses(netlink, index)? {
         links::remove_address(netlink, index, address, prefix)?;
     }
-    Ok(there.first().map(|(address, _)| *address))
-}
-
-fn static_status(config: &GatewayConfig) -> WanStatus {
-    let wan = &config.wan;
-    let mut status = WanStatus::default();
-    // Both are there: GatewayConfig::parse refuses a static WAN without them.
-    if let (Some(address), Some(prefix)) = (wan.address, wan.prefix) {
-        status.lease = Some(WanLease {
-            address,
-            prefix,
-            router: wan.router,
-        });
-    }
-    for (place, &resolver) in status.resolvers.iter_mut().zip(&wan.resolvers) {
-        *place = Some(resolver);
-    }
-    status
+    Ok(())
 }

@@ -254,6 +254,9 @@ impl<C: Carrier> Nat<C> {
     /// # Errors
     /// [`NotAdopted`]; nothing was changed.
     pub fn adopt(&mut self, pair: &Pair, passed: Passed, now: Tick) -> Result<(), NotAdopted> {
+        if self.has_departed(pair) {
+            return Err(NotAdopted::Never);
+        }
         let zones = [pair.initiator.zone, pair.responder.zone];
         // Between two home hosts it goes by the other one's mapping, which another flow brings.
         // One that the Internet has opened goes by a forward, which the manager has to say again.

@@ -14,23 +14,7 @@ impl<C: Carrier> Nat<C> {
     pub fn event(&mut self, event: NatEvent, now: Tick) -> Result<(), NetRefusal> {
         match event {
             NatEvent::WanAddress(lease) => {
-                if lease != self.places.wan() {
-                    self.take_all_back(now);
-                }
-                self.places.set_wan(lease);
-                let before = self.mapped_to;
-                if let Some(lease) = lease
-                    && self.mapped_to.replace(lease.address) != Some(lease.address)
-                {
-                    self.end_all(now, |s| {
-                        let zones = [s.initiator.zone, s.responder.zone];
-                        // Between two hosts of the home too, where one has the other by that address.
-                        let by = [s.initiator.destination, s.responder.destination];
-                        s.mapping.is_some()
-                            || zones.contains(&Zone::Wan)
-                            || before.is_some_and(|before| by.contains(&before))
-                    });
-                }
+                self.readdress(lease, now);
             }
             NatEvent::Mtu { zone, mtu } => self.places.set_mtu(zone, mtu),
             NatEvent::Attach {

@@ -144,6 +144,9 @@ impl<C: Carrier> Nat<C> {
             let begins = begins.map_err(|refusal| told(from, refusal))?;
             return Ok(Step::Goes { row, side, begins });
         }
+        if self.is_over(from, kind, place) {
+            return Err(Refusal::reset(DropReason::TcpOver));
+        }
         match self.plan(tuple, kind, place, now)? {
             Opening::Local => Ok(Step::Local),
             Opening::Flow(plan) => {

@@ -13,6 +13,7 @@
 mod carry;
 mod events;
 mod explain;
+mod farewell;
 mod flows;
 mod fragments;
 mod hash;
@@ -38,9 +39,11 @@ use crate::counters::{Counters, DropReason};
 use crate::limits::{DHCP_CLIENT_PORT, DHCP_SERVER_PORT, SESSIONS_MAX};
 use crate::wire::icmp;
 use crate::wire::ipv4::{Ipv4, Part};
+use crate::wire::segment;
 use crate::wire::transport::{self, Ports, Protocol, UDP_HEADER_LEN};
 use core::net::Ipv4Addr;
 use core::ops::Range;
+use farewell::Farewells;
 use flows::told;
 use fragments::{DatagramKey, Followed, Fragments};
 use hash::Hasher;
@@ -54,13 +57,14 @@ use household::Household;
 use judge::{Arrival, Step};
 use mappings::Mappings;
 use places::Places;
-use refuse::{Limiter, Refusal};
+use refuse::{Answer, Limiter, Refusal};
 use services::Services;
 use sessions::{Sessions, Side};
 use shares::{Hosts, Peers};
 use timers::Timers;
 
 pub use carry::{Carrier, Nobody, NotAdopted, Pair, Passed, Traffic};
+pub use farewell::Departed;
 pub use hash::Random;
 pub use places::{is_edge_of, is_no_host, next_hop};
 pub use sessions::Tuple;
@@ -92,7 +96,7 @@ pub struct NatConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NatEvent {
     /// The WAN's address came, changed or went. Flows live on while it is away, and end where
-    /// another one comes.
+    /// another one comes ([`Nat::farewell`]).
     WanAddress(Option<WanLease>),
     /// What a side's link carries at most.
     Mtu {
@@ -193,6 +197,7 @@ pub struct Nat<C: Carrier = Nobody> {
     mapped_to: Option<Ipv4Addr>,
     /// The mark of the flow of the packet that has passed last.
     passed_mark: CodePoint,
+    farewells: Farewells,
     carrier: C,
     /// Flows that it carries.
     carried: usize,
@@ -235,6 +240,7 @@ impl<C: Carrier> Nat<C> {
             random,
             mapped_to: None,
             passed_mark: CodePoint::default(),
+            farewells: Farewells::new(),
             carrier,
             carried: 0,
             swept: 0,
@@ -316,11 +322,14 @@ impl<C: Carrier> Nat<C> {
         now: Tick,
         reply: &mut [u8],
     ) -> Verdict {
-        let answer = refusal.answer.zip(self.places.own(from));
-        let written = answer.and_then(|(error, source)| {
-            self.limiter.take(now)?;
-            icmp::write_error(reply, error, source, packet).ok()
-        });
+        let written = match refusal.answer {
+            Some(Answer::Error(error)) => self.places.own(from).and_then(|source| {
+                self.limiter.take(now)?;
+                icmp::write_error(reply, error, source, packet).ok()
+            }),
+            Some(Answer::Reset) => segment::write_reset(reply, packet),
+            None => None,
+        };
         match written {
             Some(length) => {
                 self.counters.answer(refusal.reason);

@@ -12,7 +12,16 @@ pub struct Refusal {
     pub reason: DropReason,
     /// What its sender may be told. The packet is then a whole one or a first fragment, no ICMP
     /// error, and from a source that was checked (RFC 1122 3.2.2).
-    pub answer: Option<icmp::Error>,
+    pub answer: Option<Answer>,
+}
+
+/// What the sender of a packet is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// An ICMP error, by the gateway's own address on that side.
+    Error(icmp::Error),
+    /// That the connection is over, in the name of the other end.
+    Reset,
 }
 
 impl Refusal {
@@ -21,7 +30,16 @@ impl Refusal {
     pub fn answered(reason: DropReason, answer: icmp::Error) -> Refusal {
         Refusal {
             reason,
-            answer: Some(answer),
+            answer: Some(Answer::Error(answer)),
+        }
+    }
+
+    /// A segment of a TCP connection that is over.
+    #[must_use]
+    pub fn reset(reason: DropReason) -> Refusal {
+        Refusal {
+            reason,
+            answer: Some(Answer::Reset),
         }
     }
 

@@ -263,11 +263,29 @@ impl Oracle {
         }
     }
 
-    /// An error that the machine has made about a packet.
+    /// A reset that the machine has made in the name of whom a segment went to.
+    fn reset(about: &[u8], header: &Ipv4Header, payload: &[u8]) {
+        assert_eq!(header.source, about[16..20], "in the name of the other end");
+        assert_eq!((payload.len(), about[9]), (20, 6), "about a segment");
+        assert_eq!(is_right(IpNumber::TCP, header, payload), Some(true));
+        let asked = &about[usize::from(about[0] & 15) * 4..];
+        assert_eq!((&payload[..2], &payload[2..4]), (&asked[2..4], &asked[..2]));
+        assert_eq!(asked[13] & 0x06, 0, "no answer to a SYN, nor to a reset");
+        assert_eq!(payload[13] & 0x07, 0x04, "a reset");
+        if asked[13] & 0x10 != 0 {
+            assert_eq!(payload[4..8], asked[8..12], "one that is believed");
+        }
+    }
+
+    /// An error, or a reset, that the machine has made about a packet.
     pub fn replied(&self, zone: Zone, about: &[u8], reply: &[u8]) {
         let (header, payload) = Ipv4Header::from_slice(reply).unwrap();
         check_header(reply);
         assert_eq!(header.destination, about[12..16], "it goes to the sender");
+        if header.protocol == IpNumber::TCP {
+            assert_ne!(zone, Zone::Wan, "a stranger is never answered");
+            return Oracle::reset(about, &header, payload);
+        }
         let own = match zone {
             Zone::Lan => Some(GATEWAY),
             Zone::Wan => self.wan,

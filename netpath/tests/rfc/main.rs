@@ -19,6 +19,7 @@ mod fragments;
 #[path = "../../src/nat/tests/home.rs"]
 mod home;
 mod icmp;
+mod networks;
 #[path = "../../src/nat/tests/packets.rs"]
 mod packets;
 mod report;
@@ -171,6 +172,9 @@ clauses! {
             rfc7857_section_9_ports_differ_from_start_to_start,
             rfc7857_section_11_a_mapping_of_queries_ends_with_its_last_flow,
             rfc7857_section_12_the_public_address_answers_for_itself,
+        }
+        networks {
+            rfc4787_req_7_the_inside_makes_way_for_the_outside,
         }
         choices {
             rfc4787_req_5b_the_timer_is_configurable,

@@ -83,6 +83,7 @@ pub(crate) fn gateway() -> Status {
             fast_path: Some(1200),
         }),
         services: vec![system, service("nginx"), broken],
+        notes: Vec::new(),
         problems: vec!["package radio: image.squashfs is damaged; install it again".into()],
     }
 }

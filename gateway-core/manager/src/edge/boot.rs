@@ -13,9 +13,10 @@ use super::paths::{Paths, could_not, now, read_text, reason};
 use super::start::Starter;
 use super::store::Store;
 use super::usage::{self, Usage};
-use super::{Core, End, cgroup, doctor, host, server, storage};
+use super::{Core, End, cgroup, doctor, host, renumber, server, storage};
 use crate::limits::{INIT_ANSWER_MS, REQUESTS_MAX, STATE_MAX};
 use crate::machine::forwards::Forwards;
+use crate::machine::networks::Mover;
 use crate::machine::register::{Register, Wanted};
 use crate::machine::service::Package;
 use crate::machine::{Event, Machine};
@@ -49,12 +50,16 @@ async fn start(paths: Paths) -> Result<End, String> {
     let term = signal(SignalKind::terminate())
         .map_err(|e| format!("could not wait for SIGTERM: {}", reason(&e)))?;
     let mut problems = Vec::new();
-    let gateway = configuration(&paths, &mut problems)?;
+    let configured = configuration(&paths, &mut problems)?;
+    let store = Store::new(&paths);
+    let (networks, damage) = store.load_networks();
+    problems.extend(damage.map(Problem::of_gateway));
+    let mover = Mover::new(configured, networks);
+    let gateway = mover.in_force();
     let mut budget = host::budget(&paths, &gateway)?;
     let mut init = connect_init()?;
     let greeting = greet(&mut init).await?;
 
-    let store = Store::new(&paths);
     let (mut register, damage) = store.load();
     problems.extend(damage.map(Problem::of_gateway));
     let (kept_forwards, damage) = store.load_forwards();
@@ -123,6 +128,8 @@ async fn start(paths: Paths) -> Result<End, String> {
         events: Arc::clone(&events),
         kernel_log,
         wan: WanStatus::default(),
+        mover,
+        renumbered_at: None,
         waiters: Vec::new(),
         status_waiters: Vec::new(),
         forwards: Forwards::new(kept_forwards),
@@ -148,6 +155,13 @@ async fn start(paths: Paths) -> Result<End, String> {
     }
     core.step(Event::InitWelcomeEnd)
         .map_err(|lost| format!("hearth-init: {lost}"))?;
+    let file = core.starter.paths.planned_for();
+    if renumber::is_outdated(&file, &core.starter.gateway) {
+        core.relink()
+            .map_err(|lost| format!("hearth-init: {lost}"))?;
+    } else {
+        core.note_plans();
+    }
 
     // Only now: whoever asks before would get a table that is not there yet.
     let listener = server::listen(&core.starter.paths)?;
@@ -178,7 +192,7 @@ async fn start(paths: Paths) -> Result<End, String> {
 }
 
 /// The household's configuration, or the firmware's where there is none or it can not be used.
-fn configuration(paths: &Paths, problems: &mut Vec<Problem>) -> Result<GatewayConfig, String> {
+pub fn configuration(paths: &Paths, problems: &mut Vec<Problem>) -> Result<GatewayConfig, String> {
     let mut last = String::new();
     for file in paths.configurations() {
         let parsed = match read_text(&file, STATE_MAX) {
@@ -274,7 +288,7 @@ fn table(
 }
 
 /// How netpath links a service on this gateway.
-fn link(manifest: &Manifest, gateway: &GatewayConfig, id: ServiceId) -> Option<Link> {
+pub fn link(manifest: &Manifest, gateway: &GatewayConfig, id: ServiceId) -> Option<Link> {
     let address = manifest.address(gateway, id)?;
     let policy = match manifest.network() {
         Network::None => return None,

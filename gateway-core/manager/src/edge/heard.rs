@@ -4,7 +4,7 @@ use super::channel::Lost;
 use super::netpath::NetEvent;
 use super::paths::could_not;
 use super::{Core, NETPATH, host, views};
-use crate::machine::{Event, Object};
+use crate::machine::{Event, Object, networks};
 use hearth_model::protocol::{FromNetpath, WanStatus};
 use log::Level;
 use std::fs;
@@ -14,8 +14,9 @@ impl Core {
     /// Takes what has happened on the connection to netpath.
     pub(super) fn heard_from_netpath(&mut self, event: NetEvent) -> Result<(), Lost> {
         let record = match event {
-            NetEvent::Up => {
+            NetEvent::Up(networks) => {
                 self.tell(Level::Info, &NETPATH, "connected");
+                self.meet_netpath(&networks)?;
                 self.tell_forwards();
                 return self.step(Event::NetUp);
             }
@@ -35,6 +36,13 @@ impl Core {
             FromNetpath::Forwarded { id } => Event::Forwarded(id),
             FromNetpath::Refused { id, reason } => Event::NetRefused(id, reason),
             FromNetpath::Wan(status) => return self.wan_changed(status),
+            FromNetpath::Overlap(offer) => {
+                return self.move_networks(networks::Event::Overlap(offer));
+            }
+            FromNetpath::WanEvent(event) => {
+                self.wan_event(event);
+                return Ok(());
+            }
             FromNetpath::Report(report) => {
                 self.answer_status(Some(report));
                 return Ok(());

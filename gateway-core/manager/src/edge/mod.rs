@@ -20,6 +20,7 @@ pub mod netpath;
 pub mod packages;
 pub mod paths;
 pub mod records;
+mod renumber;
 pub mod requests;
 pub mod server;
 pub mod start;
@@ -43,6 +44,7 @@ pub use boot::run;
 
 use crate::machine::forwards::Forwards;
 use crate::machine::killed::Killed;
+use crate::machine::networks::{self, Mover};
 use crate::machine::register::Register;
 use crate::machine::{Action, Event, Machine, Object};
 use channel::{Channel, Lost};
@@ -104,6 +106,9 @@ pub struct Core {
     events: Arc<Events>,
     kernel_log: KernelLog,
     wan: WanStatus,
+    mover: Mover,
+    /// When netpath was told last that its networks are others now.
+    renumbered_at: Option<Tick>,
     waiters: Vec<Waiter>,
     status_waiters: Vec<StatusWaiter>,
     forwards: Forwards,
@@ -161,7 +166,9 @@ impl Core {
                 Wake::Netpath(event) => self.heard_from_netpath(event),
                 Wake::Killed(id, killed) => self.step(Event::Killed(id, killed)),
                 Wake::Request(request) => self.request(request),
-                Wake::Time => self.step(Event::Deadline),
+                Wake::Time => self
+                    .step(Event::Deadline)
+                    .and_then(|()| self.move_networks(networks::Event::Deadline)),
                 Wake::Terminate => return End::Asked,
             };
             if let Err(lost) = done {
@@ -189,6 +196,7 @@ impl Core {
             .chain(forwards)
             .chain(self.looks.next_deadline())
             .chain(self.leave_at)
+            .chain(self.mover.next_deadline())
             .chain(self.usage.as_ref().map(Usage::due))
             .chain([self.watcher.due()])
             .min()

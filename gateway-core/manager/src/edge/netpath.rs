@@ -5,15 +5,15 @@ use crate::limits::{NETPATH_RETRY_MAX, NETPATH_RETRY_MIN};
 use crate::sys;
 use core::time::Duration;
 use hearth_model::limits::PROTOCOL_VERSION;
-use hearth_model::protocol::{FromNetpath, ToNetpath};
+use hearth_model::protocol::{FromNetpath, OwnNetworks, ToNetpath};
 use std::path::PathBuf;
 use tokio::time::{Instant, sleep_until};
 
 /// What happened on the connection.
 #[derive(Debug)]
 pub enum NetEvent {
-    /// netpath answered the Hello.
-    Up,
+    /// netpath answered the Hello; the networks that it forwards for.
+    Up(OwnNetworks),
     /// A record of netpath.
     Record(Box<FromNetpath>),
     /// The connection is gone; why.
@@ -76,10 +76,13 @@ impl Netpath {
                     self.connect();
                 }
                 State::Greeting(channel) => match channel.next::<FromNetpath>().await {
-                    Ok((FromNetpath::Welcome { version, .. }, _))
-                        if version == PROTOCOL_VERSION =>
-                    {
-                        return self.up();
+                    Ok((
+                        FromNetpath::Welcome {
+                            version, networks, ..
+                        },
+                        _,
+                    )) if version == PROTOCOL_VERSION => {
+                        return self.up(networks);
                     }
                     Ok((other, _)) => {
                         let text = match other {
@@ -96,6 +99,8 @@ impl Netpath {
                             | FromNetpath::PortsRefused { .. }
                             | FromNetpath::PortsSettled
                             | FromNetpath::Wan(_)
+                            | FromNetpath::Overlap(_)
+                            | FromNetpath::WanEvent(_)
                             | FromNetpath::Report(_)
                             | FromNetpath::Queues(_)
                             | FromNetpath::Seen { .. } => "it did not greet first".to_owned(),
@@ -133,7 +138,7 @@ impl Netpath {
         }
     }
 
-    fn up(&mut self) -> NetEvent {
+    fn up(&mut self, networks: OwnNetworks) -> NetEvent {
         self.wait = NETPATH_RETRY_MIN;
         let before = State::Down {
             retry_at: Instant::now(),
@@ -142,7 +147,7 @@ impl Netpath {
             State::Greeting(channel) | State::Up(channel) => State::Up(channel),
             down @ State::Down { .. } => down,
         };
-        NetEvent::Up
+        NetEvent::Up(networks)
     }
 
     fn down(&mut self) {

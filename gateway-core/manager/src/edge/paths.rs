@@ -43,6 +43,12 @@ impl Paths {
         ]
     }
 
+    /// What the services that run were planned for: the gateway's own networks, as text.
+    #[must_use]
+    pub fn planned_for(&self) -> PathBuf {
+        self.at("/run/hearth/planned-for")
+    }
+
     /// Where a service's root image is mounted.
     #[must_use]
     pub fn image(&self, name: &ServiceName) -> PathBuf {

@@ -283,12 +283,14 @@ impl Core {
                 .congested()
                 .map(|one| views::congestion(one, now()))
                 .collect(),
+            notes: self.mover.notes(),
             problems: self
                 .problems
                 .iter()
                 .map(|problem| problem.text.clone())
                 .chain(self.forward_problems())
                 .chain(self.rank_faults.values().cloned())
+                .chain(self.mover.problem().map(str::to_owned))
                 .chain(
                     self.usage
                         .as_ref()

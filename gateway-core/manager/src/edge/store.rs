@@ -1,4 +1,4 @@
-//! What the household has decided, on disk: the register of services and its port-forwards. What is
+//! What the household has decided, on disk: the register of services, its port-forwards, and networks that have moved. What is
 //! there survives ([`super::durable`]); what is damaged is put aside, never overwritten.
 
 use super::durable::{self, Readers};
@@ -6,6 +6,8 @@ use super::paths::{Paths, could_not, read_text, reason};
 use crate::limits::STATE_MAX;
 use crate::machine::forwards::Forward;
 use crate::machine::register::Register;
+use hearth_model::networks::Networks;
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -31,6 +33,11 @@ const REGISTER: Kept = Kept {
 const FORWARDS: Kept = Kept {
     name: "forwards.json",
     without: "no port is forwarded: add them again",
+};
+
+const NETWORKS: Kept = Kept {
+    name: "networks.toml",
+    without: "the gateway has the networks of gateway.toml",
 };
 
 impl Store {
@@ -70,10 +77,25 @@ impl Store {
         self.write(&FORWARDS, serde_json::to_string_pretty(forwards))
     }
 
-    fn read<T: Default>(
+    /// Networks of the gateway that have moved, and what is wrong with that file.
+    #[must_use]
+    pub fn load_networks(&self) -> (Networks, Option<String>) {
+        let parse = |text: &str| Networks::parse(NETWORKS.name, text);
+        self.read(&NETWORKS, parse)
+    }
+
+    /// Keeps networks that have moved; on disk when this returns.
+    ///
+    /// # Errors
+    /// As [`Store::save`].
+    pub fn save_networks(&self, networks: &Networks) -> Result<(), String> {
+        self.write(&NETWORKS, Ok::<_, String>(networks.to_text()))
+    }
+
+    fn read<T: Default, E: fmt::Display>(
         &self,
         kept: &Kept,
-        parse: impl FnOnce(&str) -> serde_json::Result<T>,
+        parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> (T, Option<String>) {
         let file = self.folder.join(kept.name);
         let text = match read_text(&file, STATE_MAX) {
@@ -96,7 +118,7 @@ impl Store {
         }
     }
 
-    fn write(&self, kept: &Kept, text: serde_json::Result<String>) -> Result<(), String> {
+    fn write<E: fmt::Display>(&self, kept: &Kept, text: Result<String, E>) -> Result<(), String> {
         let file = self.folder.join(kept.name);
         let text = text.map_err(|e| format!("{}: {e}", file.display()))?;
         fs::create_dir_all(&self.folder)
@@ -112,6 +134,24 @@ mod tests {
     use crate::machine::register::Wanted;
     use hearth_model::ServiceName;
     use hearth_model::protocol::{Transport, WanPorts};
+
+    #[test]
+    fn networks_are_kept_and_a_damaged_file_is_told() {
+        // given networks that are kept
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::new(&Paths::new(root.path().into()));
+        assert_eq!(store.load_networks(), (Networks::default(), None));
+        let networks = Networks::parse("n", "[[outside]]\nnetwork = \"10.0.0.0\"\nprefix = 8\n");
+        let networks = networks.unwrap();
+        store.save_networks(&networks).unwrap();
+        // when they are loaded, then they are the same
+        assert_eq!(store.load_networks(), (networks, None));
+        // when the file is damaged, then there are none, and it is told with its line
+        fs::write(store.folder.join("networks.toml"), "# x\n[[outside]\n").unwrap();
+        let (none, problem) = store.load_networks();
+        assert_eq!(none, Networks::default());
+        assert!(problem.unwrap().contains("networks.toml:2: "));
+    }
 
     #[test]
     fn what_is_saved_is_loaded_and_what_is_damaged_is_put_aside() {

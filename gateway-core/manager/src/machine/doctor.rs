@@ -344,6 +344,7 @@ mod tests {
                 services: vec![row("dnsmasq", Some("192.168.1.2")), row("web", None)],
                 sandbox: hearth_model::api::SandboxJson::default(),
                 congestion: Vec::new(),
+                notes: Vec::new(),
                 problems: Vec::new(),
             },
             lan: ("eth0".into(), Port::Up),

@@ -5,6 +5,7 @@ use super::register::Wanted;
 use super::service::{Asked, Cause, Phase, Row, Service, Trouble};
 use super::{Action, Machine, Netpath, Object, overdue_at};
 use crate::limits::INIT_ANSWER_MS;
+use hearth_model::protocol::Link;
 use hearth_model::state::UnitState;
 use hearth_model::{ServiceId, ServiceName, Tick};
 use log::Level;
@@ -110,6 +111,66 @@ impl Machine {
             ) => {
                 service.phase = Phase::Rest;
                 self.settle(id, out);
+            }
+        }
+    }
+
+    // --- the gateway's own networks ---
+
+    /// Services have other links. What runs with an old one is ended and started anew: its addresses, its gates
+    /// and what its plan says of the home are of before. What the household wants stays.
+    pub(super) fn relink(
+        &mut self,
+        links: Vec<(ServiceId, Option<Link>)>,
+        now: Tick,
+        out: Out<'_>,
+    ) {
+        for (id, link) in links {
+            let Some(service) = self.services.get_mut(&id) else {
+                continue;
+            };
+            let Some(package) = &mut service.package else {
+                continue;
+            };
+            package.link = link;
+            if link.is_none() {
+                continue;
+            }
+            match (service.phase, service.status.state) {
+                (Phase::Rest, UnitState::Starting | UnitState::Active | UnitState::Restarting)
+                | (
+                    Phase::Waiting {
+                        asked: Asked::Start | Asked::Restart,
+                        ..
+                    },
+                    _,
+                ) => {
+                    service.start_after_stop = true;
+                    service.phase = Phase::Waiting {
+                        asked: Asked::Stop,
+                        until: now.after_ms(INIT_ANSWER_MS),
+                    };
+                    out.push(Action::SendStop(id));
+                }
+                // What is promised to it stays so.
+                (
+                    Phase::WaitingForNetpath { .. }
+                    | Phase::Linking { .. }
+                    | Phase::Forwarding { .. },
+                    _,
+                ) => {
+                    service.phase = Phase::Preparing;
+                    out.push(Action::Prepare(id));
+                }
+                // Its next start is with the new link; a start that was waited for too.
+                (Phase::Rest, UnitState::Idle | UnitState::Stopping)
+                | (
+                    Phase::Waiting {
+                        asked: Asked::Stop, ..
+                    },
+                    _,
+                )
+                | (Phase::Preparing | Phase::MakingRoom, _) => {}
             }
         }
     }

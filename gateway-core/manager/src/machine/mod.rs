@@ -11,6 +11,7 @@ pub mod doctor;
 pub mod forwards;
 pub mod killed;
 pub mod lines;
+pub mod networks;
 pub mod promise;
 pub mod rank;
 pub mod ranking;
@@ -97,6 +98,8 @@ pub enum Event {
     Ranked(Vec<ServiceName>),
     /// The line carries this much, up and down; nothing where it is not known.
     Line(BitsPerSec, BitsPerSec),
+    /// Services have other links: the gateway's own networks have changed.
+    Relink(Vec<(ServiceId, Option<Link>)>),
     /// The kernel killed a process of this service for a system call.
     Killed(ServiceId, Killed),
     /// [`Machine::next_deadline`] has come.
@@ -292,6 +295,7 @@ impl Machine {
             Event::Restart(id) => self.restart(id, now, out),
             Event::Ranked(ranking) => self.rank(ranking),
             Event::Line(up, down) => self.budget.line(up, down),
+            Event::Relink(links) => self.relink(links, now, out),
             Event::Killed(id, killed) => self.killed(id, killed, out),
             Event::Deadline => self.deadline(now, out),
         }

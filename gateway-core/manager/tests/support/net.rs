@@ -4,12 +4,14 @@
 use super::record::{receive, send};
 use hearth_model::ServiceId;
 use hearth_model::drops::DropReason;
+use hearth_model::gateway::GatewayConfig;
 use hearth_model::limits::PROTOCOL_VERSION;
+use hearth_model::networks::Networks;
 use hearth_model::protocol::NetworkShare;
 use hearth_model::protocol::{
     DropRow, Endpoint, FlowProtocol, FlowState, FromNetpath, GuardPlace, GuardRow, HostRow,
-    HouseholdForward, Look, NetRefusal, NetReport, QueuePage, Seen, SessionRow, Shaping, ToNetpath,
-    TraceEnd, TraceReport, TraceStep, Volume, WanLease, WanStatus, Zone,
+    HouseholdForward, Look, NetRefusal, NetReport, OwnNetworks, QueuePage, Seen, SessionRow,
+    Shaping, ToNetpath, TraceEnd, TraceReport, TraceStep, Volume, WanLease, WanStatus, Zone,
 };
 use std::collections::BTreeMap;
 use std::fs;
@@ -47,20 +49,29 @@ impl Net {
         };
         let (asked, connection) = (Arc::clone(&net.asked), Arc::clone(&net.connection));
         let shares = Arc::clone(&net.shares);
-        let instance = INSTANCE.fetch_add(1, Ordering::Relaxed);
+        let root = root.to_owned();
+        let mut instance = INSTANCE.fetch_add(1, Ordering::Relaxed);
+        let mut networks = networks(&root);
         std::thread::spawn(move || {
             while let Some(socket) = accept(&listener) {
                 let socket = Arc::new(socket);
                 *connection.lock().unwrap() = Some(Arc::clone(&socket));
                 while let Some((record, _)) = receive::<ToNetpath>(&socket) {
-                    for answer in answers(&record, instance, &folder) {
+                    asked.lock().unwrap().push(words(&record));
+                    if record == ToNetpath::Renumber {
+                        // Its end, and the next run.
+                        instance = INSTANCE.fetch_add(1, Ordering::Relaxed);
+                        networks = self::networks(&root);
+                        break;
+                    }
+                    for answer in answers(&record, (instance, &networks), &folder) {
                         send(&socket, &answer, &[]);
                     }
-                    asked.lock().unwrap().push(words(&record));
                     if let ToNetpath::Attach { id, share, .. } = record {
                         shares.lock().unwrap().insert(id, share);
                     }
                 }
+                *connection.lock().unwrap() = None;
             }
         });
         net
@@ -71,6 +82,15 @@ impl Net {
     pub fn share(&self, number: u16) -> Option<NetworkShare> {
         let id = ServiceId::new(number).unwrap();
         self.shares.lock().unwrap().get(&id).copied()
+    }
+
+    /// Says something by itself, once somebody is connected.
+    #[allow(dead_code, reason = "not every test needs it")]
+    pub fn say(&self, record: &FromNetpath) {
+        super::until("a connection", || {
+            let connection = self.connection.lock().unwrap();
+            connection.as_ref().map(|socket| send(socket, record, &[]))
+        });
     }
 
     /// What was asked since the last call, but for reports and queues, which are asked for again and again.
@@ -109,10 +129,25 @@ fn words(record: &ToNetpath) -> String {
         ToNetpath::Report => "report".to_owned(),
         ToNetpath::Queues { direction, from } => format!("queues {} {from}", direction.name()),
         ToNetpath::Look { look, .. } => format!("{look:?}"),
+        ToNetpath::Renumber => "renumber".to_owned(),
     }
 }
 
-fn answers(record: &ToNetpath, instance: u64, folder: &Path) -> Vec<FromNetpath> {
+/// What the real one reads at its start.
+fn networks(root: &Path) -> OwnNetworks {
+    let text = |path| fs::read_to_string(root.join(path)).ok();
+    let config = text("data/hearth/gateway.toml").or_else(|| text("etc/hearth/gateway.toml"));
+    let config = GatewayConfig::parse("gateway.toml", &config.unwrap()).unwrap();
+    let moved = text("data/hearth/state/networks.toml").unwrap_or_default();
+    let moved = Networks::parse("networks.toml", &moved).unwrap();
+    moved.applied_to(&config).own_networks()
+}
+
+fn answers(
+    record: &ToNetpath,
+    (instance, networks): (u64, &OwnNetworks),
+    folder: &Path,
+) -> Vec<FromNetpath> {
     match record {
         ToNetpath::Hello { .. } => {
             let lease = WanLease {
@@ -125,6 +160,7 @@ fn answers(record: &ToNetpath, instance: u64, folder: &Path) -> Vec<FromNetpath>
                 FromNetpath::Welcome {
                     version: PROTOCOL_VERSION,
                     instance,
+                    networks: networks.clone(),
                 },
                 FromNetpath::Wan(WanStatus {
                     lease: Some(lease),
@@ -167,6 +203,7 @@ fn answers(record: &ToNetpath, instance: u64, folder: &Path) -> Vec<FromNetpath>
             rows: Default::default(),
             next: None,
         })],
+        ToNetpath::Renumber => Vec::new(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `[wan]`: the Internet's side, and what its line carries.
 
+use crate::protocol::{WanLease, WanStatus};
 use crate::units::BitsPerSec;
 use core::net::Ipv4Addr;
 use serde::{Deserialize, Serialize};
@@ -70,6 +71,25 @@ pub enum WanMode {
 }
 
 impl Wan {
+    /// What the file itself says of the Internet's side: nothing where a server says it.
+    #[must_use]
+    pub fn configured(&self) -> WanStatus {
+        let mut status = WanStatus::default();
+        if let (WanMode::Static, Some(address), Some(prefix)) =
+            (self.mode, self.address, self.prefix)
+        {
+            status.lease = Some(WanLease {
+                address,
+                prefix,
+                router: self.router,
+            });
+            for (place, &resolver) in status.resolvers.iter_mut().zip(&self.resolvers) {
+                *place = Some(resolver);
+            }
+        }
+        status
+    }
+
     pub(super) fn check(&self, say: &mut impl FnMut(&str, String)) {
         for (key, rate) in [("wan.upload", self.upload), ("wan.download", self.download)] {
             if let Some(rate) = rate.filter(|&rate| rate < LINE_MIN) {

@@ -4,7 +4,7 @@ use super::look::{Look, Seen};
 use super::queues::{Direction, QueuePage};
 use super::{HouseholdForward, NetRefusal, WanPorts};
 use crate::ids::ServiceId;
-use crate::limits::{IFNAME_MAX, RESOLVERS_MAX};
+use crate::limits::{IFNAME_MAX, OWN_NETWORKS_MAX, RESOLVERS_MAX};
 use crate::units::BitsPerSec;
 use core::fmt;
 use core::net::Ipv4Addr;
@@ -60,6 +60,16 @@ pub enum Link {
         /// Where it may open connections to besides the home's hosts.
         policy: NetworkPolicy,
     },
+}
+
+impl Link {
+    /// The service's address.
+    #[must_use]
+    pub fn address(&self) -> Ipv4Addr {
+        match self {
+            Link::Routed { address, .. } | Link::Bridged { address, .. } => *address,
+        }
+    }
 }
 
 /// Where a service may open connections to (manifest `[access] network`).
@@ -200,6 +210,9 @@ pub enum ToNetpath {
         /// What.
         look: Look,
     },
+    /// The gateway's own networks are others now, on disk: end every flow, tell those inside, and start
+    /// anew with them. There is no answer; the connection ends.
+    Renumber,
 }
 
 /// One port of the gateway that is a service's.
@@ -231,6 +244,8 @@ pub enum FromNetpath {
         version: u16,
         /// Differs between two runs of netpath.
         instance: u64,
+        /// The networks that it forwards for.
+        networks: OwnNetworks,
     },
     /// The link is up; its namespace is pinned at `/run/hearth/netns/<id>`.
     Attached {
@@ -269,6 +284,11 @@ pub enum FromNetpath {
     },
     /// The WAN's address came, changed or went; also sent after Welcome.
     Wan(WanStatus),
+    /// What a DHCP server gives can not be taken, since it overlaps a network of our own; `None`: this is
+    /// over. Also sent after Welcome, while it is so.
+    Overlap(Option<WanStatus>),
+    /// Something happened to the WAN's address that people should hear of.
+    WanEvent(WanEvent),
     /// Answer to [`ToNetpath::Report`].
     Report(NetReport),
     /// Answer to [`ToNetpath::Queues`].
@@ -279,6 +299,53 @@ pub enum FromNetpath {
         ticket: u32,
         /// What is there.
         seen: Seen,
+    },
+}
+
+/// What a network of the gateway's own is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NetworkRole {
+    /// The home.
+    Lan,
+    /// The links of the services.
+    Services,
+}
+
+/// A network of the gateway's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnNetwork {
+    /// What it is for.
+    pub role: NetworkRole,
+    /// The gateway's address in it.
+    pub address: Ipv4Addr,
+    /// Prefix length, bits.
+    pub prefix: u8,
+}
+
+/// All networks of the gateway's own.
+pub type OwnNetworks = heapless::Vec<OwnNetwork, OWN_NETWORKS_MAX>;
+
+/// Something that happened to the WAN's address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WanEvent {
+    /// Another address came in the place of one that flows went by; they have ended.
+    Readdressed {
+        /// The old one.
+        from: Ipv4Addr,
+        /// The new one.
+        to: Ipv4Addr,
+        /// TCP connections whose ends inside are told, so that they connect anew at once.
+        connections: u32,
+        /// All other flows.
+        others: u32,
+    },
+    /// Another device of the link uses the address.
+    InUse {
+        /// The address.
+        address: Ipv4Addr,
+        /// Hardware address of the other device.
+        by: [u8; 6],
     },
 }
 

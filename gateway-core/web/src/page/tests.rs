@@ -70,6 +70,7 @@ pub(crate) fn gateway() -> Status {
             dropped: 10,
         }),
         services: vec![service("nginx")],
+        notes: Vec::new(),
         problems: Vec::new(),
     }
 }
@@ -176,6 +177,7 @@ fn nothing_that_comes_from_outside_becomes_markup() {
     all.wan.resolvers = vec![EVIL.into()];
     all.budget[0].resource = EVIL.into();
     all.problems = vec![EVIL.into()];
+    all.notes = vec![EVIL.into()];
     // when shown on each page
     for page in [
         html(&all),

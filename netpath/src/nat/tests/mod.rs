@@ -14,6 +14,7 @@ mod icmp;
 mod limits;
 mod packets;
 mod properties;
+mod readdress;
 mod support;
 mod tcp;
 mod udp;

@@ -194,6 +194,12 @@ impl Lab {
 
     /// An address server in the Internet.
     pub fn serve_addresses(&mut self) {
+        let server = self.address_server("203.0.113.100,203.0.113.120");
+        self.peers.push(server);
+    }
+
+    /// An address server in the Internet that gives addresses of a range, and knows no lease of another one.
+    pub fn address_server(&self, range: &str) -> Running {
         let (leases, log) = (self.path("leases"), self.path("dnsmasq.log"));
         let server = [
             "dnsmasq",
@@ -208,16 +214,20 @@ impl Lab {
             "--no-hosts",
             "--no-ping",
             "--dhcp-authoritative",
-            "--dhcp-range=203.0.113.100,203.0.113.120,255.255.255.0,1h",
+            &format!("--dhcp-range={range},255.255.255.0,1h"),
             "--dhcp-option=option:T1,3",
             "--dhcp-option=option:T2,1800",
             "--address=/server.test/203.0.113.1",
             &format!("--dhcp-leasefile={}", leases.display()),
             &format!("--log-facility={}", log.display()),
         ];
+        // Who gave the leases before has gone with its book.
+        if let Err(e) = fs::remove_file(&leases) {
+            assert_eq!(e.kind(), std::io::ErrorKind::NotFound);
+        }
         let server = self.spawn(Side::Wan, &server);
-        self.peers.push(server);
         self.until_listens(Side::Wan, "udp", 67);
+        server
     }
 
     /// Starts the program.
@@ -233,6 +243,10 @@ impl Lab {
         command.args(["--config".as_ref(), config.as_os_str()]);
         command.args(["--run-dir".as_ref(), run_folder.as_os_str()]);
         command.args(["--queues".as_ref(), self.queues.as_os_str()]);
+        command.args([
+            "--networks".as_ref(),
+            self.path("networks.toml").as_os_str(),
+        ]);
         self.netpath = Some(spawn(command.stderr(log)));
     }
 

@@ -4,8 +4,8 @@ use super::lab::{Lab, PATIENCE};
 use hearth_model::ServiceId;
 use hearth_model::limits::{PROTOCOL_VERSION, RECORD_MAX};
 use hearth_model::protocol::{
-    Forward, FromNetpath, Link, NetRefusal, NetworkPolicy, NetworkShare, ToNetpath, Transport,
-    WanStatus, Zone, decode, encode,
+    Forward, FromNetpath, Link, NetRefusal, NetworkPolicy, NetworkShare, OwnNetworks, ToNetpath,
+    Transport, WanEvent, WanStatus, Zone, decode, encode,
 };
 use std::io::{ErrorKind, Read, Write};
 use std::net::Ipv4Addr;
@@ -22,6 +22,11 @@ pub struct Manager {
     pub instance: u64,
     /// The WAN's address, as told last.
     pub wan: WanStatus,
+    /// What can not be taken, as told last.
+    pub overlap: Option<WanStatus>,
+    /// The networks that netpath forwards for.
+    pub networks: OwnNetworks,
+    events: Vec<WanEvent>,
 }
 
 /// A service's number.
@@ -61,12 +66,17 @@ impl Manager {
             socket,
             instance: 0,
             wan: WanStatus::default(),
+            overlap: None,
+            networks: OwnNetworks::new(),
+            events: Vec::new(),
         };
         let hello = ToNetpath::Hello {
             version: PROTOCOL_VERSION,
         };
         match manager.ask(&hello) {
-            FromNetpath::Welcome { instance, .. } => manager.instance = instance,
+            FromNetpath::Welcome {
+                instance, networks, ..
+            } => (manager.instance, manager.networks) = (instance, networks),
             other => panic!("{other:?}"),
         }
         manager
@@ -97,23 +107,55 @@ impl Manager {
 
     /// Asks, and returns the answer; what is told in between about the WAN is remembered.
     pub fn ask(&mut self, request: &ToNetpath) -> FromNetpath {
-        let mut buffer = [0; RECORD_MAX];
-        let bytes = encode(request, &mut buffer).unwrap();
-        self.send_bytes(bytes);
+        self.send(request);
         loop {
             match self.hear() {
                 FromNetpath::Wan(status) => self.wan = status,
+                FromNetpath::Overlap(offered) => self.overlap = offered,
+                FromNetpath::WanEvent(event) => self.events.push(event),
                 answer => return answer,
             }
         }
     }
 
+    /// Sends a record that has no answer.
+    pub fn send(&mut self, record: &ToNetpath) {
+        let mut buffer = [0; RECORD_MAX];
+        let bytes = encode(record, &mut buffer).unwrap();
+        self.send_bytes(bytes);
+    }
+
     /// Waits until netpath tells that the WAN has an address, or none.
     pub fn until_wan(&mut self, has_address: bool) {
         while self.wan.lease.is_some() != has_address {
-            if let FromNetpath::Wan(status) = self.hear() {
-                self.wan = status;
+            self.hear_of_wan();
+        }
+    }
+
+    /// Waits until netpath tells that a server's offer overlaps a network of our own.
+    pub fn until_overlap(&mut self) -> WanStatus {
+        loop {
+            match self.overlap {
+                Some(offered) => return offered,
+                None => self.hear_of_wan(),
             }
+        }
+    }
+
+    /// The next event of the WAN's address.
+    pub fn next_event(&mut self) -> WanEvent {
+        while self.events.is_empty() {
+            self.hear_of_wan();
+        }
+        self.events.remove(0)
+    }
+
+    fn hear_of_wan(&mut self) {
+        match self.hear() {
+            FromNetpath::Wan(status) => self.wan = status,
+            FromNetpath::Overlap(offered) => self.overlap = offered,
+            FromNetpath::WanEvent(event) => self.events.push(event),
+            other => panic!("{other:?}"),
         }
     }
 

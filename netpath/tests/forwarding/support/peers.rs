@@ -100,7 +100,10 @@ pub struct Conversation {
 impl Conversation {
     /// Connects from a side.
     pub fn open(lab: &Lab, side: Side, host: &str, port: &str) -> Conversation {
-        let mut command = lab.command(side, &["python3", "-c", ECHO_CLIENT, host, port]);
+        Conversation::start(lab.command(side, &["python3", "-c", ECHO_CLIENT, host, port]))
+    }
+
+    fn start(mut command: Command) -> Conversation {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -136,6 +139,26 @@ impl Conversation {
     pub fn hear(&self, patience: Duration) -> Option<String> {
         self.output.recv_timeout(patience).ok()
     }
+}
+
+const WAITING_CLIENT: &str = r#"
+import socket, sys
+for what in ("connected", "connected again"):
+    s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 20)
+    s.settimeout(None)
+    s.sendall(b"hello\n")
+    s.recv(100)
+    print(what, flush=True)
+    try:
+        s.recv(1)
+        print("closed", flush=True)
+    except ConnectionResetError:
+        print("reset", flush=True)
+"#;
+
+/// Connects to an echo server, says hello, and then waits in silence; if it is reset, once more.
+pub fn waiting_client(lab: &Lab, side: Side, host: &str, port: &str) -> Conversation {
+    Conversation::start(lab.command(side, &["python3", "-c", WAITING_CLIENT, host, port]))
 }
 
 /// Pings once, or as the words say, and returns what ping(8) says.

@@ -11,6 +11,7 @@ mod kills;
 mod links;
 mod orders;
 mod ranks;
+mod relink;
 mod rooms;
 
 const MACHINE: Budget = Budget {
