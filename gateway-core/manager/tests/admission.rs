@@ -207,6 +207,18 @@ fn a_rank_takes_effect_at_once_without_a_restart_and_survives() {
         .map(|row| (row["name"].as_str().unwrap(), &row["rank"]))
         .collect();
     assert_eq!(ranks, [("backup", &value!(1)), ("call", &value!(2))]);
+    // when one is put first, then who was ranked before follows, and without a name nobody is ranked
+    let (_, rows) = json(&gateway, "POST", "/v1/rank?order=call");
+    assert_eq!(
+        (order(&rows)[0].as_str(), &rows[1]["ranked"]),
+        ("call", &value!(true))
+    );
+    json(&gateway, "POST", "/v1/rank?order=");
+    assert_eq!(
+        (weight(&gateway, "backup"), weight(&gateway, "call")),
+        (3500, 3500)
+    );
+    json(&gateway, "POST", "/v1/rank?order=backup,call");
     // when the ranking can not be kept, then it stays as it is
     let state = gateway.path("data/hearth/state");
     std::fs::rename(&state, gateway.path("data/hearth/elsewhere")).unwrap();

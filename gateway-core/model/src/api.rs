@@ -10,7 +10,7 @@
 //! | `POST /v1/services/{name}/start?make_room=true` | | [`Service`]; what has to end for it ends |
 //! | `POST /v1/services/{name}/start?dry_run=true` | | [`StartPlan`]; nothing changes |
 //! | `GET /v1/rank` | | `[`[`RankRow`]`]`, the most important first |
-//! | `POST /v1/rank?order=A,B,C` | | `[`[`RankRow`]`]`; who is not named comes after these |
+//! | `POST /v1/rank?order=A,B,C` | | `[`[`RankRow`]`]`; who is not named follows in the order so far |
 //! | `GET /v1/services/{name}/logs?follow=true` | | text, one line of output a line |
 //! | `GET /v1/doctor` | | [`Doctor`]: what is wrong, after asking resolvers and the next hop |
 //! | `GET /v1/events?after=N` | | `[`[`Event`]`]`: what happened since the boot, or after number N |

@@ -101,7 +101,10 @@ impl Watcher {
 
     fn sample(&self, machine: &Machine, starter: &Starter) -> Sample {
         let mut parties = BTreeMap::new();
-        for (rank, (id, row)) in machine.services().enumerate() {
+        for (rank, id) in machine.ranked().into_iter().enumerate() {
+            let Some(row) = machine.service(id) else {
+                continue;
+            };
             let folder = starter.paths.cgroup(&row.name);
             let mut had = BTreeMap::new();
             if let (Some(package), true) = (&row.package, folder.exists()) {

@@ -121,10 +121,14 @@ impl Register {
         &self.ranking
     }
 
-    /// Keeps a ranking; each name counts where it stands first.
-    pub fn set_ranking(&mut self, ranking: Vec<ServiceName>) {
-        self.ranking.clear();
-        for name in ranking {
+    /// Puts these first, in this order; what was ranked before follows in its order. Without a name,
+    /// nobody is ranked any more.
+    pub fn set_ranking(&mut self, first: Vec<ServiceName>) {
+        let before = core::mem::take(&mut self.ranking);
+        if first.is_empty() {
+            return;
+        }
+        for name in first.into_iter().chain(before) {
             if !self.ranking.contains(&name) {
                 self.ranking.push(name);
             }
@@ -169,6 +173,19 @@ mod tests {
             (back.wanted(&web), back.wanted(&dns)),
             (Some(Wanted::Stopped), None)
         );
+    }
+
+    #[test]
+    fn who_is_not_named_follows_in_the_order_so_far() {
+        let mut register = Register::default();
+        let names = |text: &str| text.split(' ').map(name).collect::<Vec<_>>();
+        register.set_ranking(names("a b c d"));
+        register.set_ranking(names("d b d"));
+        // and it survives
+        let mut back = Register::from_json(&register.to_json().unwrap()).unwrap();
+        assert_eq!(back.ranking(), names("d b a c"));
+        back.set_ranking(Vec::new());
+        assert_eq!(back, Register::default());
     }
 
     #[test]
