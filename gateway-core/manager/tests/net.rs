@@ -133,6 +133,19 @@ fn links_talkers_and_drops_are_told_together() {
             .iter()
             .all(|row| row["remedy"].as_str().unwrap().len() > 5)
     );
+    // and the queues of both directions, to the last page
+    let lines = net["queues"].as_array().unwrap();
+    assert_eq!((lines.len(), &lines[0]["direction"]), (2, &json!("up")));
+    assert_eq!(lines[1]["state"], "shaped to 19 Mbit/s, leaves cake");
+    let rows = lines[1]["queues"].as_array().unwrap();
+    assert_eq!(
+        (&rows[0]["service"], &rows[1]["service"]),
+        (&Value::Null, &json!("web"))
+    );
+    assert_eq!(
+        (&rows[1]["dropped_packets"], &rows[1]["bits_per_second"]),
+        (&json!(3), &json!(0))
+    );
     // and without rates nobody waits for them
     let quick = at(&gateway, "/v1/net?rates=false");
     assert_eq!(quick["links"][0]["sent_bits_per_second"], Value::Null);

@@ -4,7 +4,8 @@ use crate::drops::Stray;
 use crate::gateway::GatewayConfig;
 use crate::ids::ServiceId;
 use crate::protocol::{
-    FlowPath, GuardPlace, NetworkPolicy, Place, TraceEnd, TraceReport, TraceStep, Zone,
+    Direction, FlowPath, GuardPlace, NetworkPolicy, Place, QueueOwner, TraceEnd, TraceReport,
+    TraceStep, Zone,
 };
 use core::net::Ipv4Addr;
 
@@ -126,6 +127,29 @@ pub fn step(step: &TraceStep, config: &GatewayConfig, names: &Names) -> (&'stati
             "rewrite",
             format!("it leaves to {} from {source} to {destination}", side(to)),
         ),
+        TraceStep::Queue {
+            direction,
+            owner,
+            class,
+            shaped,
+        } => {
+            let way = match direction {
+                Direction::Up => "to the Internet",
+                Direction::Down => "from the Internet",
+            };
+            let class = class.name();
+            let whose = match owner {
+                QueueOwner::Service(id) => format!("{}'s own, class {class}", names.of(id)),
+                QueueOwner::Class(_) => format!("the home's {class} queue, if its code point is 0"),
+            };
+            let text = match shaped {
+                true => format!("its queue {way}: {whose}"),
+                false => format!(
+                    "its queue {way}: {whose}; nothing waits there, since the line's rate is not told"
+                ),
+            };
+            ("queue", text)
+        }
         TraceStep::Hop(next) => {
             let text = match next {
                 Some(next) => format!("next, {} gets it", names.tell(next)),

@@ -3,7 +3,7 @@
 
 use crate::limits::{ANSWER_KEPT, API_WAIT};
 use hearth_client::client::{Api, Failure, Silence};
-use hearth_model::api::Status;
+use hearth_model::api::{Net, Status};
 use std::sync::Arc;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
@@ -11,11 +11,15 @@ use tokio::time::{Instant, timeout};
 /// An answer, or why there is none, in a sentence for a person.
 pub type Answer = Result<Arc<Status>, Arc<str>>;
 
+/// The network, where the manager tells it.
+pub type Network = Option<Arc<Net>>;
+
 /// Where answers come from.
 #[derive(Debug)]
 pub struct Answers {
     api: Api,
     last: Mutex<Option<(Instant, Answer)>>,
+    last_network: Mutex<Option<(Instant, Network)>>,
 }
 
 impl Answers {
@@ -25,6 +29,7 @@ impl Answers {
         Answers {
             api,
             last: Mutex::new(None),
+            last_network: Mutex::new(None),
         }
     }
 
@@ -40,6 +45,22 @@ impl Answers {
         tell_a_change(last.as_ref().map(|(_, answer)| answer), &answer);
         *last = Some((Instant::now(), answer.clone()));
         answer
+    }
+
+    /// The network, at most [`ANSWER_KEPT`] old, without the rates of links, which need a wait. Where
+    /// there is no answer, the status has said why.
+    pub async fn network(&self) -> Network {
+        let mut last = self.last_network.lock().await;
+        if let Some((when, network)) = last.as_ref()
+            && when.elapsed() < ANSWER_KEPT
+        {
+            return network.clone();
+        }
+        let asked = timeout(API_WAIT, self.api.get("/v1/net?rates=false")).await;
+        let network = asked.ok().and_then(Result::ok);
+        let network = network.and_then(|answer| answer.read().ok()).map(Arc::new);
+        *last = Some((Instant::now(), network.clone()));
+        network
     }
 
     async fn ask(&self) -> Answer {

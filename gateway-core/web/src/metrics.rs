@@ -2,15 +2,17 @@
 //! end in `_total`, and start again with the process that counts.
 
 use hearth_client::words;
-use hearth_model::api::{BudgetLine, Kind, NatJson, Service, Status};
+use hearth_model::api::{BudgetLine, Kind, NatJson, Net, Service, Status};
 use hearth_model::state::UnitState;
+
+mod network;
 
 /// Type of the text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// All metrics; `refused` are the console's own refused connections.
 #[must_use]
-pub fn text(status: &Status, refused: u64) -> String {
+pub fn text(status: &Status, network: Option<&Net>, refused: u64) -> String {
     let mut out = Text::default();
     let firmware = [("version", status.firmware.as_str())];
     out.family("firmware_info", GAUGE, "Version of the firmware");
@@ -40,6 +42,9 @@ pub fn text(status: &Status, refused: u64) -> String {
     }
     if let Some(table) = &status.nat {
         nat(&mut out, table);
+    }
+    if let Some(network) = network {
+        network::families(&mut out, network);
     }
     budget(&mut out, &status.budget);
     services(&mut out, &status.services);
@@ -276,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_gateway_is_told_in_numbers() {
-        let text = text(&gateway(), 3);
+        let text = text(&gateway(), None, 3);
         for line in [
             "firmware_info{version=\"0.1.0\"} 1",
             "wan_up 1",
@@ -300,7 +305,7 @@ mod tests {
         let mut status = gateway();
         status.nat = None;
         status.services[0].memory_bytes = None;
-        let text = text(&status, 0);
+        let text = text(&status, None, 0);
         assert!(!text.contains("nat_"), "{text}");
         assert!(!text.contains("service_memory_bytes{"), "{text}");
     }
@@ -309,7 +314,7 @@ mod tests {
     fn a_hostile_name_stays_one_label() {
         let mut status = gateway();
         status.services = vec![service("a\"} 1\nwan_up 0\n\\")];
-        let text = text(&status, 0);
+        let text = text(&status, None, 0);
         assert!(
             text.contains(
                 "service_up{service=\"a\\\"} 1\\nwan_up 0\\n\\\\\",kind=\"service\"} 1\n"
@@ -321,7 +326,7 @@ mod tests {
 
     #[test]
     fn each_family_is_declared_once_before_its_samples() {
-        let text = text(&gateway(), 0);
+        let text = text(&gateway(), Some(&network::tests::home()), 0);
         let (mut seen, mut current) = (BTreeSet::new(), String::new());
         for line in text.lines() {
             if let Some(rest) = line.strip_prefix("# TYPE ") {

@@ -108,7 +108,9 @@ async fn scrape(State(door): State<Arc<Door>>) -> Response {
     match door.answers.status().await {
         Ok(status) => {
             let kind = [(CONTENT_TYPE, metrics::CONTENT_TYPE)];
-            (kind, metrics::text(&status, door.places.refused())).into_response()
+            let network = door.answers.network().await;
+            let text = metrics::text(&status, network.as_deref(), door.places.refused());
+            (kind, text).into_response()
         }
         Err(why) => waiting(plain(StatusCode::SERVICE_UNAVAILABLE, &format!("{why}\n"))),
     }

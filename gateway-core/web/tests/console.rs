@@ -85,6 +85,13 @@ impl Drop for Console {
     }
 }
 
+/// The network of a gateway whose cable to the Internet is out.
+const NETWORK: &str = r#"{"links":[{"name":"eth1","kind":"wan","service":null,"up":false,"speed_mbit":null,
+"address":null,"sent_bytes":7,"received_bytes":0,"sent_packets":1,"received_packets":0,
+"sent_bits_per_second":null,"received_bits_per_second":null,"packets_per_second":null}],
+"line":{"upload_bits_per_second":null,"download_bits_per_second":null},"queues":[],"nat":null,"talkers":[],
+"talkers_window_seconds":0,"drops":[]}"#;
+
 /// A manager that gives the same answer to each connection; counts them.
 fn manager(folder: &TempDir, head: &'static str, body: &'static str) -> Arc<AtomicUsize> {
     let listener = UnixListener::bind(folder.path().join("api.sock")).unwrap();
@@ -98,8 +105,13 @@ fn manager(folder: &TempDir, head: &'static str, body: &'static str) -> Arc<Atom
             while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
                 request.push(byte[0]);
             }
-            assert!(request.starts_with(b"GET /v1/status "), "only reads");
-            count.fetch_add(1, Ordering::SeqCst);
+            let body = if request.starts_with(b"GET /v1/net?rates=false ") {
+                NETWORK
+            } else {
+                assert!(request.starts_with(b"GET /v1/status "), "only reads");
+                count.fetch_add(1, Ordering::SeqCst);
+                body
+            };
             let length = body.len();
             let text = format!("HTTP/1.1 {head}\r\ncontent-length: {length}\r\n\r\n{body}");
             let _sent = stream.write_all(text.as_bytes());
@@ -142,6 +154,10 @@ fn the_page_shows_the_status_with_strict_headers() {
 fn metrics_and_health_are_served() {
     let (_folder, _asked, console) = healthy();
     let text = console.get("/metrics");
+    assert!(
+        text.contains("net_link_sent_bytes_total{link=\"eth1\",service=\"\"} 7"),
+        "{text}"
+    );
     assert!(
         text.contains("content-type: text/plain; version=0.0.4"),
         "{text}"

@@ -2,11 +2,12 @@
 
 use super::Gateway;
 use super::services::outside;
+use core::net::Ipv4Addr;
 use hearth_model::Tick;
 use hearth_model::drops::{DropReason, Stray};
 use hearth_model::protocol::{
-    DropRow, Flow, FlowPath, FromNetpath, GuardPlace, GuardRow, Look, Seen, TraceEnd, TraceReport,
-    TraceStep, Zone,
+    Direction, DropRow, Flow, FlowPath, FromNetpath, GuardPlace, GuardRow, Look, Seen, TraceEnd,
+    TraceReport, TraceStep, Zone,
 };
 
 impl Gateway {
@@ -24,6 +25,9 @@ impl Gateway {
                     next,
                     window_ms,
                 }
+            }
+            Look::Queues { direction, from } => {
+                Seen::Queues(self.queues.page(&mut self.netlink, direction, from))
             }
             Look::Report => Seen::Report(self.report(now)),
             Look::Drops { from } => self.drops(from),
@@ -72,6 +76,22 @@ impl Gateway {
         Seen::Guards { rows, next: None }
     }
 
+    /// Where a packet waits while the line is full.
+    fn queue_step(&self, flow: &Flow, to: Zone, target: Ipv4Addr) -> Option<TraceStep> {
+        let (direction, inside) = match (flow.from, to) {
+            (_, Zone::Wan) => (Direction::Up, flow.source.address),
+            (Zone::Wan, Zone::Lan | Zone::Service) => (Direction::Down, target),
+            (Zone::Lan | Zone::Service, Zone::Lan | Zone::Service) => return None,
+        };
+        let (owner, class, shaped) = self.queues.queue_of(inside, direction)?;
+        Some(TraceStep::Queue {
+            direction,
+            owner,
+            class,
+            shaped,
+        })
+    }
+
     /// What would become of a packet: the guard first, then the machine.
     fn trace(&self, flow: &Flow, now: Tick) -> TraceReport {
         let id = self.services.with_address(flow.source.address);
@@ -101,7 +121,19 @@ impl Gateway {
                 *path = FlowPath::Off;
             }
         }
-        // The machine's steps leave room for the guard's.
+        let leaves = report
+            .steps
+            .iter()
+            .position(|step| matches!(step, TraceStep::Leaves { .. }));
+        if let Some(at) = leaves
+            && let Some(TraceStep::Leaves {
+                to, destination, ..
+            }) = report.steps.get(at).copied()
+            && let Some(step) = self.queue_step(flow, to, destination.address)
+        {
+            // The machine's steps leave room for this one and for the guard's.
+            report.steps.insert(at + 1, step).unwrap_or(());
+        }
         report.steps.insert(0, guard).unwrap_or(());
         report
     }

@@ -14,8 +14,8 @@ use hearth_bpf::qdisc::{self, Counts};
 use hearth_bpf::{KernelError, tc};
 use hearth_model::gateway::Wan;
 use hearth_model::protocol::{
-    Direction, LeafKind, NetworkShare, QUEUE_ROWS_MAX, QueuePage, QueueRow, QueueStep, Shaping,
-    Zone,
+    Direction, LeafKind, LineClass, NetworkShare, QUEUE_ROWS_MAX, QueueOwner, QueuePage, QueueRow,
+    QueueStep, Shaping, Zone,
 };
 use hearth_model::queues::{CodePoint, QueueData};
 use hearth_model::{BitsPerSec, ServiceId};
@@ -129,6 +129,27 @@ impl Queues {
                     .fail(QueueStep::Pair, &KernelError::Refused { what, errno });
             }
         }
+    }
+
+    /// Where packets of an inside address wait that say nothing about themselves (code point 0), and
+    /// whether anything waits there; `None`: packets are not told apart.
+    #[must_use]
+    pub fn queue_of(
+        &self,
+        inside: Ipv4Addr,
+        direction: Direction,
+    ) -> Option<(QueueOwner, LineClass, bool)> {
+        let data = self.data.as_ref().filter(|_| self.members.is_classed())?;
+        let shaped = self.piece(direction).is_some();
+        let own = self.members.service(inside);
+        let own = own.and_then(|id| Some((id, self.services.get(&id)?)));
+        Some(match own {
+            Some((id, share)) => (QueueOwner::Service(id), plan::rank(share.class), shaped),
+            None => {
+                let class = data.class.of_home(CodePoint::default());
+                (QueueOwner::Class(class), class, shaped)
+            }
+        })
     }
 
     /// Tells the fast path, before its first packet, what this process begins with.

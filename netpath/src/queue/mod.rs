@@ -47,6 +47,18 @@ impl Members {
         }
     }
 
+    /// The service whose queue packets of an inside address wait in; `None`: the home's.
+    #[must_use]
+    pub fn service(&self, inside: Ipv4Addr) -> Option<ServiceId> {
+        self.services.get(&inside).copied()
+    }
+
+    /// Whether packets are told apart.
+    #[must_use]
+    pub fn is_classed(&self) -> bool {
+        !self.home.is_empty()
+    }
+
     fn of_service(&self, inside: Ipv4Addr) -> Option<u32> {
         let id = self.services.get(&inside)?;
         Some(class_id(plan::minor_of_service(*id)))

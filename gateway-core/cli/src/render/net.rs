@@ -2,7 +2,9 @@
 
 use super::{Row, nat, table, wrap};
 use crate::words::{amount, ascii, bits, count, span};
-use hearth_model::api::{Drop, LinkKind, Net, NetLine, NetLink, Session, Sessions, Talker, Trace};
+use hearth_model::api::{
+    Drop, LinkKind, Net, NetLine, NetLink, NetQueues, Session, Sessions, Talker, Trace,
+};
 
 /// Drops in the short list: the rest is in `--json`.
 const DROPS_SHOWN: usize = 12;
@@ -28,6 +30,7 @@ pub fn net(net: &Net) -> String {
     if net.nat.is_none() {
         return out;
     }
+    out.push_str(&queues(&net.queues));
     out.push('\n');
     out.push_str(&talkers(&net.talkers, net.talkers_window_seconds));
     out.push('\n');
@@ -74,6 +77,38 @@ fn line(line: NetLine) -> String {
             rate(down)
         ),
     }
+}
+
+/// How each direction of the line is, and the queues that have held something.
+fn queues(lines: &[NetQueues]) -> String {
+    let mut out = String::new();
+    let mut rows = vec![header([
+        "QUEUE", "OF", "RATE", "MOST", "NOW", "WAITS", "DROPPED",
+    ])];
+    for line in lines {
+        let label = match line.direction.as_str() {
+            "up" => "Up    ",
+            _ => "Down  ",
+        };
+        out.push_str(&wrap(label, &line.state));
+        rows.extend(line.queues.iter().map(|queue| Row {
+            cells: [
+                format!("{} {}", ascii(&line.direction), ascii(&queue.class)),
+                ascii(queue.service.as_deref().unwrap_or("home")),
+                bits(queue.rate_bits_per_second),
+                bits(queue.ceiling_bits_per_second),
+                rate(queue.bits_per_second),
+                amount(u64::from(queue.backlog_bytes)),
+                queue.dropped_packets.to_string(),
+            ],
+            note: None,
+        }));
+    }
+    if rows.len() > 1 {
+        out.push('\n');
+        out.push_str(&table(&rows));
+    }
+    out
 }
 
 fn talkers(talkers: &[Talker], window: u64) -> String {

@@ -8,9 +8,13 @@ use axum::Json;
 use axum::extract::{Query, State};
 use core::net::Ipv4Addr;
 use core::time::Duration;
-use hearth_model::api::{Drop, Net, NetLine, NetLink, Session, Sessions, Talker};
+use hearth_model::api::{
+    Drop, Net, NetLine, NetLink, NetQueue, NetQueues, Session, Sessions, Talker,
+};
 use hearth_model::drops::Stray;
-use hearth_model::protocol::{GuardPlace, HostRow, Look, Seen, SessionRow};
+use hearth_model::protocol::{
+    Direction, GuardPlace, HostRow, Look, QueueOwner, QueueRow, Seen, SessionRow, Shaping,
+};
 use hearth_model::trace::Names;
 use std::collections::BTreeMap;
 use tokio::time::{Instant, sleep};
@@ -52,30 +56,91 @@ pub async fn net(State(door): State<Door>, Query(options): Options) -> Result<Js
         upload_bits_per_second: network.gateway.wan.upload.map(|rate| rate.0),
         download_bits_per_second: network.gateway.wan.download.map(|rate| rate.0),
     };
+    let names = network.names();
     let mut links = netlinks::read(&door.paths, &network);
+    // The links are there without netpath too.
+    let mut queues = self::queues(&door, &names).await.unwrap_or_default();
     if rates {
         let (before, began) = (links, Instant::now());
         sleep(RATE_SPAN).await;
         links = netlinks::read(&door.paths, &network);
         netlinks::rate(&mut links, &before, began.elapsed());
+        let later = self::queues(&door, &names).await.unwrap_or_default();
+        let before = core::mem::replace(&mut queues, later);
+        rate_queues(&mut queues, &before, began.elapsed());
     }
     let mut net = Net {
         links,
         line,
+        queues,
         nat: None,
         talkers: Vec::new(),
         talkers_window_seconds: 0,
         drops: Vec::new(),
     };
-    // The links are there without netpath too.
     if let Ok(Seen::Report(report)) = door.look(Look::Report).await {
         net.nat = Some(super::views::nat(report));
         let (hosts, window_ms) = hosts(&door).await?;
         net.talkers = talkers(&hosts, window_ms, &net.links);
         net.talkers_window_seconds = u64::from(window_ms / 1_000);
-        net.drops = drops(&door, &network.names()).await?;
+        net.drops = drops(&door, &names).await?;
     }
     Ok(Json(net))
+}
+
+async fn queues(door: &Door, names: &Names) -> Result<Vec<NetQueues>, Fault> {
+    let mut all = Vec::new();
+    for direction in Direction::ALL {
+        let (mut rows, mut from) = (Vec::new(), 0);
+        let shaping = loop {
+            let Seen::Queues(page) = door.look(Look::Queues { direction, from }).await? else {
+                return Err(confused());
+            };
+            rows.extend(page.rows.iter().map(|row| queue(row, names)));
+            match page.next.filter(|next| *next > from) {
+                Some(next) => from = next,
+                None => break page.shaping,
+            }
+        };
+        all.push(NetQueues {
+            direction: direction.name().to_owned(),
+            shaped: matches!(shaping, Shaping::On { .. }),
+            state: shaping.to_string(),
+            queues: rows,
+        });
+    }
+    Ok(all)
+}
+
+fn queue(row: &QueueRow, names: &Names) -> NetQueue {
+    NetQueue {
+        service: match row.owner {
+            QueueOwner::Service(id) => Some(names.of(id)),
+            QueueOwner::Class(_) => None,
+        },
+        class: row.class.name().to_owned(),
+        rate_bits_per_second: row.rate.0,
+        ceiling_bits_per_second: row.ceiling.0,
+        bytes: row.bytes,
+        packets: row.packets,
+        dropped_packets: row.drops,
+        backlog_bytes: row.backlog,
+        bits_per_second: None,
+    }
+}
+
+/// Fills in what leaves each queue now.
+fn rate_queues(all: &mut [NetQueues], before: &[NetQueues], span: Duration) {
+    for (line, old) in all.iter_mut().zip(before) {
+        for queue in &mut line.queues {
+            let same =
+                |old: &&NetQueue| (&old.service, &old.class) == (&queue.service, &queue.class);
+            let grown = old.queues.iter().find(same);
+            let grown = grown.and_then(|old| queue.bytes.checked_sub(old.bytes));
+            queue.bits_per_second =
+                grown.and_then(|bytes| per_second(bytes.saturating_mul(8), span));
+        }
+    }
 }
 
 async fn hosts(door: &Door) -> Result<(Vec<HostRow>, u32), Fault> {

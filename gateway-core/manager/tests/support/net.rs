@@ -10,9 +10,11 @@ use hearth_model::networks::Networks;
 use hearth_model::protocol::NetworkShare;
 use hearth_model::protocol::{
     DropRow, Endpoint, FlowProtocol, FlowState, FromNetpath, GuardPlace, GuardRow, HostRow,
-    HouseholdForward, Look, NetRefusal, NetReport, OwnNetworks, QueuePage, Seen, SessionRow,
-    Shaping, ToNetpath, TraceEnd, TraceReport, TraceStep, Volume, WanLease, WanStatus, Zone,
+    HouseholdForward, LeafKind, LineClass, Look, NetRefusal, NetReport, OwnNetworks, QueueOwner,
+    QueuePage, QueueRow, Seen, SessionRow, Shaping, ToNetpath, TraceEnd, TraceReport, TraceStep,
+    Volume, WanLease, WanStatus, Zone,
 };
+use hearth_model::units::BitsPerSec;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -220,6 +222,31 @@ fn seen(look: &Look) -> Option<Seen> {
             mappings: 30,
             mappings_max: 32_768,
             ..NetReport::default()
+        }),
+        Look::Queues { direction, from } => Seen::Queues(QueuePage {
+            direction: *direction,
+            shaping: Shaping::On {
+                rate: BitsPerSec(19_000_000),
+                leaf: LeafKind::Cake,
+            },
+            rows: [QueueRow {
+                owner: if *from == 0 {
+                    QueueOwner::Class(LineClass::Bulk)
+                } else {
+                    QueueOwner::Service(ServiceId::new(1).unwrap())
+                },
+                class: LineClass::Bulk,
+                rate: BitsPerSec(1_000_000),
+                ceiling: BitsPerSec(19_000_000),
+                bytes: 5,
+                packets: 4,
+                drops: 3,
+                backlog: 2,
+                waiting: 1,
+            }]
+            .into_iter()
+            .collect(),
+            next: (*from == 0).then_some(1),
         }),
         Look::Sessions { from, host } => {
             let numbers = 10_000 + from..10_010 + from;

@@ -10,6 +10,8 @@ pub struct Net {
     pub links: Vec<NetLink>,
     /// What the line to the Internet carries, as the household said.
     pub line: NetLine,
+    /// The queues of the line, a row a direction; none while netpath does not answer.
+    pub queues: Vec<NetQueues>,
     /// NAT table and packets; `None` while netpath does not answer, and then nothing below is there.
     pub nat: Option<NatJson>,
     /// Hosts of the home and services with flows, who sends and receives most first.
@@ -72,6 +74,42 @@ pub struct NetLine {
     pub upload_bits_per_second: Option<u64>,
     /// From the Internet.
     pub download_bits_per_second: Option<u64>,
+}
+
+/// The queues of a direction of the line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetQueues {
+    /// `up` or `down`.
+    pub direction: String,
+    /// Whether packets wait here, and not in the modem.
+    pub shaped: bool,
+    /// How it is, in words.
+    pub state: String,
+    /// Each queue; none where nothing waits.
+    pub queues: Vec<NetQueue>,
+}
+
+/// One queue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetQueue {
+    /// The service whose it is; `None`: the home's of this class.
+    pub service: Option<String>,
+    /// Its class.
+    pub class: String,
+    /// What it gets whatever others send.
+    pub rate_bits_per_second: u64,
+    /// What it gets at most.
+    pub ceiling_bits_per_second: u64,
+    /// Bytes that have left.
+    pub bytes: u64,
+    /// Packets that have left.
+    pub packets: u32,
+    /// Packets dropped because the line was full.
+    pub dropped_packets: u32,
+    /// Bytes that wait now.
+    pub backlog_bytes: u32,
+    /// What leaves now.
+    pub bits_per_second: Option<u64>,
 }
 
 /// A host of the home or a service, and what it does in the network.

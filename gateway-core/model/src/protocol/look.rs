@@ -2,6 +2,7 @@
 //! Asking changes nothing, and each answer is one record: a longer list has a cursor.
 
 use super::net::{NetReport, NetworkPolicy, Zone};
+use super::queues::{Direction, LineClass, QueueOwner, QueuePage};
 use crate::drops::{DropReason, Stray};
 use crate::ids::ServiceId;
 use core::fmt;
@@ -36,6 +37,13 @@ pub enum Look {
     },
     /// The sums.
     Report,
+    /// The queues of a direction of the line.
+    Queues {
+        /// Which direction.
+        direction: Direction,
+        /// Where to begin.
+        from: u16,
+    },
     /// What netpath has dropped, by reason.
     Drops {
         /// Where to begin.
@@ -71,6 +79,8 @@ pub enum Seen {
     },
     /// To [`Look::Report`].
     Report(NetReport),
+    /// To [`Look::Queues`].
+    Queues(QueuePage),
     /// To [`Look::Drops`].
     Drops {
         /// Some of them.
@@ -322,6 +332,17 @@ pub enum TraceStep {
         source: Endpoint,
         /// To there.
         destination: Endpoint,
+    },
+    /// Where it waits while the line to the Internet is full, if it says nothing about itself.
+    Queue {
+        /// Which direction of the line.
+        direction: Direction,
+        /// Whose queue.
+        owner: QueueOwner,
+        /// Its class.
+        class: LineClass,
+        /// Whether anything waits there: the line's rate is known.
+        shaped: bool,
     },
     /// Who gets it next on that side; `None`: there is no router.
     Hop(Option<Ipv4Addr>),

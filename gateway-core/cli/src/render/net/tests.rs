@@ -1,7 +1,7 @@
 //! Goldens of the network's texts.
 
 use super::*;
-use hearth_model::api::{NatJson, TraceStep};
+use hearth_model::api::{NatJson, NetQueue, TraceStep};
 
 fn link(kind: LinkKind, name: &str) -> NetLink {
     NetLink {
@@ -51,6 +51,30 @@ fn home() -> Net {
             upload_bits_per_second: Some(20_000_000),
             download_bits_per_second: None,
         },
+        queues: vec![
+            NetQueues {
+                direction: "up".into(),
+                shaped: true,
+                state: "shaped to 19 Mbit/s, leaves cake".into(),
+                queues: vec![NetQueue {
+                    service: Some("nginx".into()),
+                    class: "interactive".into(),
+                    rate_bits_per_second: 1_000_000,
+                    ceiling_bits_per_second: 19_000_000,
+                    bytes: 1,
+                    packets: 1,
+                    dropped_packets: 3,
+                    backlog_bytes: 2_048,
+                    bits_per_second: Some(800_000),
+                }],
+            },
+            NetQueues {
+                direction: "down".into(),
+                shaped: false,
+                state: "not shaped".into(),
+                queues: Vec::new(),
+            },
+        ],
         nat: Some(NatJson {
             mappings: 12,
             mappings_max: 32_768,
@@ -87,6 +111,11 @@ nginx          sv2     up     -      10.213.0.4      0    1.2k
 Line  up 20M, down - bit/s, by gateway.toml
 NAT   12 of 32768 mappings, 0 refused; packets: 100 in, 93 passed on (50 by the
       fast path), 7 dropped
+Up    shaped to 19 Mbit/s, leaves cake
+Down  not shaped
+
+QUEUE           OF     RATE  MOST  NOW   WAITS  DROPPED
+up interactive  nginx  1M    19M   800k  2K     3
 
 TALKER              SESSIONS  OUT  IN    PKT/S  SENT  RECEIVED
 192.168.1.20        12        12k  9.6M  900    10K   3M
