@@ -33,6 +33,8 @@ const ERRNO_MAX: i32 = 4095;
 const HEADER: usize = 16;
 /// `RTMGRP_LINK`: links that come, change or go.
 const GROUP_LINK: u32 = 1;
+/// `RTMGRP_IPV4_IFADDR`: IPv4 addresses, the same.
+const GROUP_ADDRESS: u32 = 0x10;
 /// `RTMGRP_NEIGH`: neighbours, the same.
 const GROUP_NEIGHBOUR: u32 = 4;
 /// `NLA_F_NESTED`
@@ -215,12 +217,12 @@ impl Netlink {
 pub struct Watch(OwnedFd);
 
 impl Watch {
-    /// Watches the links of the caller's network namespace.
+    /// Watches the links of the caller's network namespace, and their addresses.
     ///
     /// # Errors
     /// As socket(2) and bind(2).
     pub fn links() -> io::Result<Watch> {
-        sys::netlink_socket(GROUP_LINK).map(Watch)
+        sys::netlink_socket(GROUP_LINK | GROUP_ADDRESS).map(Watch)
     }
 
     /// Watches the hosts that the caller's network namespace knows by their hardware addresses.

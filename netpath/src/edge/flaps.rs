@@ -2,8 +2,10 @@
 //! anew.
 
 use super::{Gateway, limits, links, ports};
+use crate::sys;
 use hearth_bpf::netlink::Netlink;
 use hearth_model::Tick;
+use hearth_model::gateway::Lan;
 use hearth_model::protocol::{WanLease, Zone};
 use hearth_netpath::nat::NatEvent;
 use std::io;
@@ -43,12 +45,18 @@ pub fn lost(zone: Zone, error: &io::Error) -> io::Error {
     ))
 }
 
-/// Sets the route to the Internet again where it is missing: with a port that is taken down the kernel
-/// drops it, and does not bring it back as it does the address's own.
-pub fn restore_route(netlink: &mut Netlink, index: u32, lease: Option<WanLease>) {
-    let Some(router) = lease.and_then(|lease| lease.router) else {
-        return;
-    };
+/// Gives the bridge the home's address again where it has lost it.
+pub fn restore_lan(netlink: &mut Netlink, lan: &Lan) {
+    if let Ok(bridge) = sys::interface_index(limits::BRIDGE) {
+        keep_address(netlink, "lan", bridge, (lan.address, lan.prefix));
+    }
+}
+
+/// Gives the port to the Internet its address again where it has lost it, and the route: with a port that
+/// is taken down the kernel drops that, and does not bring it back as it does the address's own.
+pub fn restore_wan(netlink: &mut Netlink, index: u32, lease: WanLease) {
+    keep_address(netlink, "wan", index, (lease.address, lease.prefix));
+    let Some(router) = lease.router else { return };
     let route = links::Route {
         to: (Ipv4Addr::UNSPECIFIED, 0),
         via: Some(router),
@@ -58,5 +66,21 @@ pub fn restore_route(netlink: &mut Netlink, index: u32, lease: Option<WanLease>)
         Ok(()) => log::info!("wan: route via {router} is back"),
         Err(e) if e.errno() == libc::EEXIST => {}
         Err(e) => log::warn!("wan: route via {router}: {e}"),
+    }
+}
+
+/// An address that is there stays untouched, and so do others beside it.
+fn keep_address(netlink: &mut Netlink, side: &str, index: u32, wanted: (Ipv4Addr, u8)) {
+    let (address, prefix) = wanted;
+    let done = match links::addresses(netlink, index) {
+        Ok(there) if there.contains(&wanted) => return,
+        Ok(_) => links::settle(netlink, index, address, prefix),
+        Err(e) => Err(e),
+    };
+    match done {
+        Ok(()) => log::info!("{side}: address {address}/{prefix} is back"),
+        Err(e) => {
+            log::warn!("{side}: address {address}/{prefix}: {e}; trying again with the next change")
+        }
     }
 }

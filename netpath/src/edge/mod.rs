@@ -328,14 +328,16 @@ impl Gateway {
             log::warn!("lan: {lan} was taken from {}", limits::BRIDGE);
             self.lan = None;
         }
+        if self.lan.is_some() {
+            flaps::restore_lan(&mut self.netlink, &self.config.lan);
+        }
         let Some(side) = &mut self.wan else { return };
         if is_there(wan, side.index) {
             let (cable, index) = (ports::has_carrier(wan), side.index);
             let actions = side.cable(cable, now);
             self.act_on_wan(actions, now);
-            if cable {
-                let lease = self.wan_status().lease;
-                flaps::restore_route(&mut self.netlink, index, lease);
+            if let (true, Some(lease)) = (cable, self.wan_status().lease) {
+                flaps::restore_wan(&mut self.netlink, index, lease);
             }
         } else {
             log::warn!("wan: {wan} has gone");

@@ -223,6 +223,32 @@ fn flows_live_through_ports_that_are_taken_out_and_put_in() {
 }
 
 #[test]
+fn addresses_that_somebody_takes_away_come_back() {
+    // given a conversation
+    let mut lab = Lab::by(Path::Fast);
+    let mut talk = talk(&mut lab);
+    for (link, address) in [("br-lan", "192.168.1.1/24"), ("eth1", "203.0.113.50/24")] {
+        // when all addresses of a link are taken away, and the routes with them, then they come back
+        lab.ip_batch(Side::Gateway, &format!("address flush dev {link}"));
+        lab.until("address", || lab.addresses(link) == address);
+        goes_on(&lab, &mut talk, link);
+        // when there is another one, too, then it is nobody's business
+        lab.ip_batch(
+            Side::Gateway,
+            &format!("address add 10.77.0.1/24 dev {link}"),
+        );
+        goes_on(&lab, &mut talk, "beside another");
+        let both = format!("{address} 10.77.0.1/24");
+        assert_eq!(lab.addresses(link), both);
+        lab.ip_batch(
+            Side::Gateway,
+            &format!("address delete 10.77.0.1/24 dev {link}"),
+        );
+    }
+    no_error(&lab);
+}
+
+#[test]
 fn a_device_of_its_own_that_is_removed_comes_back_with_the_next_run() {
     for device in ["hp-lan", "hp-wan", "hp-svc"] {
         // given a conversation
