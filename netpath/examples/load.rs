@@ -5,7 +5,8 @@
 //! FLOWS PORT SECONDS [RATE]` sends packets of so many flows in turns to 203.0.113.1:PORT, and prints how many, and
 //! in how many nanoseconds; RATE: packets a second, where not as many as go. `load open INTERFACE GATEWAY_MAC
 //! FLOWS PORT SINK` opens so many flows with a packet each, never more than 150 ahead of what has arrived at the
-//! sink (a file with its counter), and prints how many have arrived, and in how many nanoseconds.
+//! sink (a file with its counter), and prints how many have arrived, and in how many nanoseconds. `load echo PORT`
+//! sends every datagram to that port back.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -34,6 +35,7 @@ fn main() {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
         ["drop", interface] => drop_all(interface),
+        ["echo", port] => echo(port),
         ["send", interface, mac, flows, port, seconds] => {
             send(
                 interface,
@@ -65,6 +67,16 @@ fn index(interface: &str) -> u32 {
         .trim()
         .parse()
         .unwrap()
+}
+
+fn echo(port: &str) {
+    let socket = std::net::UdpSocket::bind(("0.0.0.0", port.parse().unwrap())).unwrap();
+    let mut data = [0; 1_500];
+    loop {
+        let (length, from) = socket.recv_from(&mut data).unwrap();
+        // Who is gone hears nothing.
+        socket.send_to(&data[..length], from).ok();
+    }
 }
 
 /// `r0 = TC_ACT_SHOT; exit`
