@@ -72,6 +72,27 @@ fn the_plan_is_the_fewest_of_those_ranked_lower_and_changes_nothing() {
 }
 
 #[test]
+fn nobody_ends_for_one_that_is_ranked_lower() {
+    // given that a alone would be enough, and is ranked above
+    let mut bench = full();
+    bench.on(Event::Ranked(
+        ["d", "a", "video", "b", "c"].map(name).to_vec(),
+    ));
+    // then both of the lower ones would have to end, the lowest first
+    assert_eq!(bench.0.plan_start(id(0)).stops, [id(3), id(2)]);
+    // and where these are not enough, nobody
+    bench.on(Event::Ranked(
+        ["d", "a", "b", "video", "c"].map(name).to_vec(),
+    ));
+    let plan = bench.0.plan_start(id(0));
+    assert_eq!(
+        (plan.stops, plan.after.memory),
+        (vec![], plan.before.memory)
+    );
+    assert_eq!(plan.refusal.unwrap().room, Room::OnlyHigher);
+}
+
+#[test]
 fn exactly_those_end_and_then_it_starts() {
     let mut bench = full();
     // when room is made
