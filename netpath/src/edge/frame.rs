@@ -39,6 +39,22 @@ pub fn dhcp_broadcast(source: Ipv4Addr, payload: &[u8]) -> Option<Vec<u8>> {
     Some([&packet, &udp, payload].concat())
 }
 
+/// The body of an ARP packet that says where an address is now (RFC 5227 section 2.3): a request for the address
+/// by its own holder, which makes every host of the link correct what it knows.
+#[must_use]
+pub fn announcement(hardware: [u8; 6], address: Ipv4Addr) -> [u8; 28] {
+    let mut packet = [0; 28];
+    // Ethernet, IPv4, lengths 6 and 4, request; the target's hardware address is not looked at.
+    let head = [0, 1, 8, 0, 6, 4, 0, 1];
+    let body = head.iter().chain(&hardware);
+    let octets = address.octets();
+    let fields = body.chain(&octets).chain(&[0; 6]).chain(&octets);
+    for (place, byte) in packet.iter_mut().zip(fields) {
+        *place = *byte;
+    }
+    packet
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,6 +79,16 @@ mod tests {
         assert_eq!(udp.payload(), payload);
         let expected = udp.to_header().calc_checksum_ipv4(&ip, &payload);
         assert_eq!(expected, Ok(udp.checksum()));
+    }
+
+    #[test]
+    fn an_announcement_asks_for_the_address_that_it_has() {
+        let bytes = announcement([2, 0, 0, 0, 0, 7], Ipv4Addr::new(203, 0, 113, 5));
+        let read = etherparse::ArpPacketSlice::from_slice(&bytes).unwrap();
+        assert_eq!(read.operation(), etherparse::ArpOperation::REQUEST);
+        assert_eq!(read.sender_hw_addr(), [2, 0, 0, 0, 0, 7]);
+        assert_eq!(read.sender_protocol_addr(), [203, 0, 113, 5]);
+        assert_eq!(read.target_protocol_addr(), [203, 0, 113, 5]);
     }
 
     #[test]

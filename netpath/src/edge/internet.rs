@@ -60,7 +60,7 @@ impl Gateway {
         // Of the flows that an earlier process has left, those by another address end too.
         self.adopt(now);
         if let Some(side) = &mut self.wan {
-            side.take(&mut self.netlink, status);
+            side.take(&mut self.netlink, status, now);
         }
         self.tell(&FromNetpath::Wan(status));
         if let Some(departed) = self.nat.take_departed() {

@@ -33,6 +33,9 @@ pub const TELL_MS: u64 = 20;
 /// answered.
 pub const LINGER_MS: u64 = 1_000;
 
+/// Wait between the two announcements of a new address, ms (RFC 5227 section 1.1: `ANNOUNCE_INTERVAL`).
+pub const ANNOUNCE_MS: u64 = 2_000;
+
 /// So long the home's port is down after the home's network has changed, ms: every host at its cable notices that
 /// the link was gone, and asks for an address again. NetworkManager forgives up to six seconds.
 pub const LAN_DOWN_MS: u64 = 8_000;

@@ -256,6 +256,9 @@ impl Gateway {
         self.tend_hosts(now);
         let due = self.wan.as_ref().and_then(WanSide::next_deadline);
         if due.is_some_and(|at| at <= now) {
+            if let Some(side) = &mut self.wan {
+                side.announce_again(now);
+            }
             self.dhcp(DhcpEvent::Tick, now);
         }
         self.tell_ends(now);

@@ -1,6 +1,7 @@
 //! The WAN's address on the interface: from the configuration, or as the DHCP machine says.
 
-use super::frame::dhcp_broadcast;
+use super::frame::{announcement, dhcp_broadcast};
+use super::limits::ANNOUNCE_MS;
 use super::ports::PortError;
 use super::{links, ports};
 use crate::sys;
@@ -29,6 +30,12 @@ pub struct WanSide {
     pub last: Option<Ipv4Addr>,
     /// Counts what may not leave.
     guard: Rc<Guard>,
+    hardware: [u8; 6],
+    /// To every host of the link: the kernel would choose the home's address as the source of a
+    /// broadcast that leaves while the WAN has none.
+    everybody: OwnedFd,
+    /// When the address is announced again.
+    announce_at: Option<Tick>,
     client: Option<Client>,
 }
 
@@ -37,9 +44,6 @@ struct Client {
     machine: Dhcp,
     /// To one server, from the leased address.
     socket: UdpSocket,
-    /// To every server: the kernel would choose the home's address as the source of a broadcast
-    /// that leaves while the WAN has none.
-    broadcast: OwnedFd,
     cable: bool,
 }
 
@@ -64,6 +68,9 @@ impl WanSide {
             overlap: None,
             last: there.first().map(|(address, _)| *address),
             guard,
+            hardware: ports::hardware_address(name)?,
+            everybody: sys::packet_socket().map_err(ports::on("packet socket"))?,
+            announce_at: None,
             client: None,
         };
         let first = match config.wan.mode {
@@ -72,13 +79,12 @@ impl WanSide {
                 clear(netlink, index).map_err(ports::on(name))?;
                 side.client = Some(Client {
                     machine: Dhcp::new(DhcpConfig {
-                        mac: ports::hardware_address(name)?,
+                        mac: side.hardware,
                         seed,
                         inside: config.own_networks(),
                     }),
                     socket: sys::udp_on(name, DHCP_CLIENT_PORT)
                         .map_err(ports::on(&format!("DHCP client port on {name}")))?,
-                    broadcast: sys::packet_socket().map_err(ports::on("packet socket"))?,
                     cable: false,
                 });
                 side.cable(ports::has_carrier(name), now)
@@ -87,12 +93,34 @@ impl WanSide {
         Ok((side, first))
     }
 
-    /// When [`WanSide::step`] wants a [`DhcpEvent::Tick`].
+    /// When [`WanSide::announce_again`] has something to do, or [`WanSide::step`] wants a
+    /// [`DhcpEvent::Tick`].
     #[must_use]
     pub fn next_deadline(&self) -> Option<Tick> {
-        self.client
-            .as_ref()
-            .and_then(|client| client.machine.next_deadline())
+        let client = self.client.as_ref();
+        let machine = client.and_then(|client| client.machine.next_deadline());
+        machine.into_iter().chain(self.announce_at).min()
+    }
+
+    /// Says once more where the address is, when it is time.
+    pub fn announce_again(&mut self, now: Tick) {
+        if self.announce_at.is_some_and(|at| at <= now) {
+            self.announce_at = None;
+            self.announce();
+        }
+    }
+
+    /// Says to every host of the link where the address is now: a router that still knows another device, or
+    /// our old port, by it would send there (RFC 5227 section 2.3).
+    fn announce(&self) {
+        let Some(lease) = self.status.lease else {
+            return;
+        };
+        let packet = announcement(self.hardware, lease.address);
+        let to = self.everybody.as_fd();
+        if let Err(e) = sys::send_to_all(to, self.index, sys::EtherType::Arp, &packet) {
+            log::info!("wan: announcement of {}: {e}", lease.address);
+        }
     }
 
     /// Tells whether there is a cable. Behind a new one may be another network: a leased address is
@@ -136,7 +164,8 @@ impl WanSide {
             let source = lease.map_or(Ipv4Addr::UNSPECIFIED, |lease| lease.address);
             // A message of ours is far below what fits in a packet.
             let packet = dhcp_broadcast(source, payload).unwrap_or_default();
-            sys::send_to_all(client.broadcast.as_fd(), self.index, &packet)
+            let to = self.everybody.as_fd();
+            sys::send_to_all(to, self.index, sys::EtherType::Ipv4, &packet)
         } else {
             let sent = client.socket.send_to(payload, (to, DHCP_SERVER_PORT));
             sent.map(drop)
@@ -148,8 +177,9 @@ impl WanSide {
     }
 
     /// Puts an address on the interface in the place of the old one. Flows by the old one have ended.
-    pub fn take(&mut self, netlink: &mut Netlink, status: WanStatus) {
-        if self.status.lease != status.lease {
+    pub fn take(&mut self, netlink: &mut Netlink, status: WanStatus, now: Tick) {
+        let is_new = self.status.lease != status.lease;
+        if is_new {
             match status.lease {
                 Some(lease) => self.give(netlink, lease),
                 None => {
@@ -164,6 +194,10 @@ impl WanSide {
             }
         }
         self.status = status;
+        if is_new {
+            self.announce();
+            self.announce_at = Some(now.after_ms(ANNOUNCE_MS));
+        }
     }
 
     fn give(&mut self, netlink: &mut Netlink, lease: WanLease) {

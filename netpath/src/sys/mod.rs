@@ -7,7 +7,7 @@ mod tun;
 
 pub use namespace::{bind_mount, enter, new_network, unmount};
 pub use socket::{
-    accept, bind_seqpacket, listen, packet_socket, receive, send, send_to_all, udp_on,
+    EtherType, accept, bind_seqpacket, listen, packet_socket, receive, send, send_to_all, udp_on,
 };
 pub use tun::open_tun;
 

@@ -125,7 +125,7 @@ pub fn udp_on(interface: &str, port: u16) -> io::Result<UdpSocket> {
     Ok(UdpSocket::from(fd))
 }
 
-/// A socket that sends whole IPv4 packets to a link and receives nothing.
+/// A socket that sends whole packets to a link and receives nothing.
 ///
 /// # Errors
 /// As socket(2).
@@ -133,15 +133,32 @@ pub fn packet_socket() -> io::Result<OwnedFd> {
     socket(libc::AF_PACKET, libc::SOCK_DGRAM)
 }
 
-/// Sends an IPv4 packet to every host of the link `index` (packet(7)).
+/// What a packet for a link is (linux/if_ether.h).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EtherType {
+    /// `ETH_P_IP`
+    Ipv4,
+    /// `ETH_P_ARP`
+    Arp,
+}
+
+/// Sends a packet to every host of the link `index` (packet(7)).
 ///
 /// # Errors
 /// ENETDOWN, ENXIO.
-pub fn send_to_all(fd: BorrowedFd<'_>, index: u32, packet: &[u8]) -> io::Result<()> {
+pub fn send_to_all(
+    fd: BorrowedFd<'_>,
+    index: u32,
+    kind: EtherType,
+    packet: &[u8],
+) -> io::Result<()> {
     // SAFETY: an all-zero sockaddr_ll is a value.
     let mut to = unsafe { std::mem::zeroed::<libc::sockaddr_ll>() };
     to.sll_family = libc::AF_PACKET as libc::c_ushort;
-    to.sll_protocol = (libc::ETH_P_IP as u16).to_be();
+    to.sll_protocol = match kind {
+        EtherType::Ipv4 => (libc::ETH_P_IP as u16).to_be(),
+        EtherType::Arp => (libc::ETH_P_ARP as u16).to_be(),
+    };
     to.sll_ifindex = index.cast_signed();
     // Ethernet's broadcast address, six bytes.
     to.sll_halen = 6;

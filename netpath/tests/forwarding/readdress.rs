@@ -74,10 +74,7 @@ fn another_lease_ends_the_connections_of_the_old_one_at_once() {
         to,
         connections,
         others: _,
-    } = event
-    else {
-        panic!("{event:?}");
-    };
+    } = event;
     assert_eq!((from, connections), (old, 3));
     assert_eq!(manager.wan.lease.unwrap().address, to);
     assert_eq!(to.octets()[..3], [203, 0, 113]);
@@ -163,10 +160,7 @@ fn behind_the_cable_may_be_another_network() {
     let event = manager.next_event();
     let WanEvent::Readdressed {
         to, connections, ..
-    } = event
-    else {
-        panic!("{event:?}");
-    };
+    } = event;
     assert_eq!(
         (to.octets()[..3].to_vec(), connections),
         (vec![198, 51, 100], 1)
@@ -181,4 +175,25 @@ fn behind_the_cable_may_be_another_network() {
     assert!(!routes.contains("203.0.113"), "{routes}");
     let said = ping(&lab, Side::Lan, &["203.0.113.1"]);
     assert!(said.contains("1 received"), "{said}");
+}
+
+#[test]
+fn a_new_address_is_announced_to_the_link() {
+    // given a router that knows another device by the address, and nobody who talks
+    let mut lab = Lab::bare(Wan::Static);
+    lab.plug_lan();
+    lab.plug_wan();
+    lab.ip_batch(
+        Side::Wan,
+        "neigh replace 203.0.113.50 lladdr 02:00:00:00:00:99 dev w0 nud stale",
+    );
+    // when the gateway takes the address, then the router knows its port
+    lab.start();
+    lab.until("announcement", || {
+        let known = text(
+            &lab.run(Side::Wan, &["ip", "neigh", "show", "203.0.113.50"])
+                .stdout,
+        );
+        known.contains("fe:ff:ff:ff:ff:ff")
+    });
 }

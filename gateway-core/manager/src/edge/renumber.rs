@@ -84,7 +84,9 @@ impl Core {
         let mut problems = Vec::new();
         match boot::configuration(&self.starter.paths, &mut problems) {
             Ok(configured) => {
-                self.heard_configuration(configured)?;
+                let (networks, damage) = self.store.load_networks();
+                problems.extend(damage.map(packages::Problem::of_gateway));
+                self.heard_configuration(Event::Configured(configured, networks))?;
             }
             Err(text) => problems.push(packages::Problem::of_gateway(text)),
         }
@@ -100,10 +102,10 @@ impl Core {
         Ok(())
     }
 
-    fn heard_configuration(&mut self, configured: GatewayConfig) -> Result<(), Lost> {
-        if let Some(Action::Move(gateway)) = self.mover.step(Event::Configured(configured), now()) {
+    fn heard_configuration(&mut self, read: Event) -> Result<(), Lost> {
+        if let Some(Action::Move(gateway)) = self.mover.step(read, now()) {
             let lan = Net::of(gateway.lan.address, gateway.lan.prefix);
-            let text = format!("gateway.toml has changed; the home's network is {lan}");
+            let text = format!("the configuration has changed; the home's network is {lan}");
             self.tell(Level::Info, &NETWORK, &text);
             self.starter.gateway = gateway;
             self.relink()?;
@@ -113,24 +115,16 @@ impl Core {
 
     /// Tells what happened to the WAN's address.
     pub(super) fn wan_event(&self, event: WanEvent) {
-        let text = match event {
-            WanEvent::Readdressed {
-                from,
-                to,
-                connections,
-                others,
-            } => format!(
-                "the Internet address was {from} and is {to}; {connections} connections and {others} other flows \
-                 of the old one have ended, and programs inside were told"
-            ),
-            WanEvent::InUse { address, by } => {
-                let by = by.map(|byte| format!("{byte:02x}")).join(":");
-                format!(
-                    "another device on the Internet side, {by}, uses {address} too; the gateway asks for another \
-                     address, or keeps one that is configured: then change [wan] in gateway.toml"
-                )
-            }
-        };
+        let WanEvent::Readdressed {
+            from,
+            to,
+            connections,
+            others,
+        } = event;
+        let text = format!(
+            "the Internet address was {from} and is {to}; {connections} connections and {others} other flows of \
+             the old one have ended, and programs inside were told"
+        );
         self.tell(Level::Warn, &NETWORK, &text);
     }
 }

@@ -17,8 +17,8 @@ pub enum Event {
     Kept(Networks),
     /// [`Action::Keep`] failed; the text says why.
     NotKept(String),
-    /// The household's configuration was read again.
-    Configured(GatewayConfig),
+    /// The household's configuration, and what has moved, were read again.
+    Configured(GatewayConfig, Networks),
     /// [`Mover::next_deadline`] has come.
     Deadline,
 }
@@ -101,9 +101,9 @@ impl Mover {
                 self.stands(offer, now);
                 None
             }
-            Event::Configured(configured) => {
+            Event::Configured(configured, networks) => {
                 let before = self.in_force();
-                self.configured = configured;
+                (self.configured, self.networks) = (configured, networks);
                 (self.standing, self.stuck) = (None, None);
                 let after = self.in_force();
                 (before != after).then_some(Action::Move(after))
@@ -343,14 +343,23 @@ mod tests {
         mover.step(Event::Overlap(Some(offer([192, 168, 1, 7]))), Tick(0));
         let (at, after) = moves(&mut mover);
         // when nothing new is configured, then nothing moves
-        assert_eq!(mover.step(Event::Configured(configured()), at), None);
+        let moved = mover.networks.clone();
+        let read = |config: &GatewayConfig| Event::Configured(config.clone(), moved.clone());
+        assert_eq!(mover.step(read(&configured()), at), None);
         assert_eq!(mover.in_force(), after);
         // when another network is, then that is the home's
         let text = include_str!("../../../../board/common/gateway.toml");
         let text = text.replace("192.168.1.", "192.168.60.");
         let chosen = GatewayConfig::parse("gateway.toml", &text).unwrap();
-        let done = mover.step(Event::Configured(chosen.clone()), at);
+        let done = mover.step(read(&chosen), at);
         assert_eq!(done, Some(Action::Move(chosen)));
         assert!(mover.notes().is_empty());
+        // when it removes what the gateway has written, then the home is back where it was
+        assert_eq!(
+            mover.step(read(&configured()), at),
+            Some(Action::Move(after))
+        );
+        let back = Event::Configured(configured(), Networks::default());
+        assert_eq!(mover.step(back, at), Some(Action::Move(configured())));
     }
 }

@@ -340,13 +340,6 @@ pub enum WanEvent {
         /// All other flows.
         others: u32,
     },
-    /// Another device of the link uses the address.
-    InUse {
-        /// The address.
-        address: Ipv4Addr,
-        /// Hardware address of the other device.
-        by: [u8; 6],
-    },
 }
 
 /// The WAN's address.
