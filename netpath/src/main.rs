@@ -1,7 +1,7 @@
 //! `hearth-netpath`: forwards between the home, the Internet and the services.
 //!
-//! Usage: `hearth-netpath [--config FILE] [--networks FILE] [--queues FILE] [--run-dir FOLDER]`. Without
-//! `--config` it reads the household's `/data/hearth/gateway.toml`, or, where there is none or it is wrong,
+//! Usage: `hearth-netpath [--config FILE] [--networks FILE] [--queues FILE] [--run-dir FOLDER]
+//! [--cgroup FOLDER]`. Without `--config` it reads the household's `/data/hearth/gateway.toml`, or, where there is none or it is wrong,
 //! the firmware's `/etc/hearth/gateway.toml`; over it, what the manager has moved
 //! (`/data/hearth/state/networks.toml`). SIGTERM ends it and leaves devices and links in place; SIGUSR1 logs
 //! what was dropped and why.
@@ -23,12 +23,15 @@ const FIRMWARE_QUEUES: &str = "/etc/hearth/queues.toml";
 const HOUSEHOLD_QUEUES: &str = "/data/hearth/queues.toml";
 const NETWORKS: &str = "/data/hearth/state/networks.toml";
 const RUN_FOLDER: &str = "/run/hearth";
+/// Forwarding's cgroup, which PID 1 makes.
+const CGROUP: &str = "/sys/fs/cgroup/forwarding";
 
 fn main() -> ExitCode {
     log_to_kernel();
     let (mut config, mut queues) = (None, None);
     let mut networks = NETWORKS.to_owned();
     let mut run_folder = RUN_FOLDER.to_owned();
+    let mut cgroup = CGROUP.to_owned();
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match (word.as_str(), words.next()) {
@@ -36,10 +39,11 @@ fn main() -> ExitCode {
             ("--networks", Some(path)) => networks = path,
             ("--queues", Some(path)) => queues = Some(path),
             ("--run-dir", Some(path)) => run_folder = path,
+            ("--cgroup", Some(path)) => cgroup = path,
             (_, _) => {
                 log::error!(
                     "unknown argument {word:?}; usage: [--config FILE] [--networks FILE] [--queues FILE] \
-                     [--run-dir FOLDER]"
+                     [--run-dir FOLDER] [--cgroup FOLDER]"
                 );
                 return ExitCode::from(2);
             }
@@ -57,7 +61,7 @@ fn main() -> ExitCode {
         None => household_queues().or_else(|| read_queues(FIRMWARE_QUEUES)),
     };
     let config = moved(&networks).applied_to(&configured);
-    let done = Gateway::open(config, queues, &run_folder)
+    let done = Gateway::open(config, queues, &run_folder, &cgroup)
         .map_err(|e| e.to_string())
         .and_then(|mut gateway| gateway.run().map_err(|e| e.to_string()));
     match done {

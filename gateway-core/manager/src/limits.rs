@@ -117,6 +117,13 @@ pub const TMP_PARTS: u64 = 2;
 /// Most open descriptors of a service (`RLIMIT_NOFILE`).
 pub const OPEN_FILES_MAX: u32 = 1024;
 
+/// A kernel thread that was made just now is moved into its cgroup as soon as it has run once: tries, and
+/// the wait between two of them. A fifth of a second in all: nothing else goes on meanwhile.
+pub const THREAD_MOVE_TRIES: u32 = 40;
+
+/// The wait.
+pub const THREAD_MOVE_WAIT: Duration = Duration::from_millis(5);
+
 // --- files that are read ---
 
 /// Largest state file, bytes: 256 services of about 100 bytes, ten times over.

@@ -30,9 +30,10 @@
 
 use crate::protocol::Transport;
 use core::net::Ipv4Addr;
+mod forwarding;
 mod net;
 
-pub use net::*;
+pub use {forwarding::ForwardingJson, net::*};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -124,6 +125,9 @@ pub struct Status {
     pub budget: Vec<BudgetLine>,
     /// NAT table and packets; `None` while netpath does not answer.
     pub nat: Option<NatJson>,
+    /// Who is charged for the processor time of packets.
+    #[serde(default)]
+    pub forwarding: ForwardingJson,
     /// Services and their state.
     pub services: Vec<Service>,
     /// What this kernel has for every service's sandbox.

@@ -5,6 +5,7 @@
 //! Every file is written at every start, also where there is no limit: a group that an earlier start
 //! left keeps nothing of it.
 
+use crate::gateway::Reserve;
 use crate::units::{Bytes, BytesPerSec, MilliCpu, PerMille};
 use core::fmt;
 
@@ -305,6 +306,33 @@ impl Limits {
     }
 }
 
+/// `cpu.weight` of the three groups that share the machine's processor time: one unit a thousandth of a
+/// core, as in the services' own groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shares {
+    /// Packets of the home, and `hearth-netpath`.
+    pub forwarding: u16,
+    /// The manager and the console.
+    pub system: u16,
+    /// All services together.
+    pub services: u16,
+}
+
+impl Shares {
+    /// The weights on a machine with this much processor time.
+    #[must_use]
+    pub fn of(reserve: &Reserve, machine: MilliCpu) -> Shares {
+        // CPU_WEIGHT_MAX fits.
+        let weight = |milli: u32| u16::try_from(milli.clamp(1, CPU_WEIGHT_MAX)).unwrap_or(u16::MAX);
+        let (kept, forwarding) = (reserve.cpu().0, reserve.forwarding().0);
+        Shares {
+            forwarding: weight(forwarding),
+            system: weight(kept.saturating_sub(forwarding)),
+            services: weight(machine.0.saturating_sub(kept)),
+        }
+    }
+}
+
 /// No huge pages: they are a pool of the whole machine that no manifest has a word for. `files` are
 /// the names in the group's folder.
 pub fn no_huge_pages<'f>(files: impl Iterator<Item = &'f str>) -> impl Iterator<Item = Setting> {
@@ -451,6 +479,24 @@ mod tests {
         let ceiling = settings.iter().find(|s| s.file == "io.max").unwrap();
         assert!(ceiling.is_kept("") && ceiling.is_kept("8:0 rbps=9 wbps=9 riops=max wiops=max\n"));
         assert!(!ceiling.is_kept("254:0 rbps=9 wbps=max riops=max wiops=max\n"));
+    }
+
+    #[test]
+    fn three_groups_share_the_machine_by_thousandths_of_a_core() {
+        let reserve = Reserve {
+            memory_mib: 192,
+            cpu_milli: 300,
+            forwarding_milli: Some(200),
+        };
+        for (cores, services) in [(0, 1), (1, 700), (2, 1700), (64, 10_000)] {
+            let shares = Shares::of(&reserve, MilliCpu(cores * 1000));
+            let expected = Shares {
+                forwarding: 200,
+                system: 100,
+                services,
+            };
+            assert_eq!(shares, expected, "{cores} cores");
+        }
     }
 
     #[test]

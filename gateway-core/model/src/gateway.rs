@@ -67,6 +67,8 @@ pub struct Reserve {
     pub memory_mib: u64,
     /// Processor time that admission leaves to the system and to forwarding, thousandths of a core.
     pub cpu_milli: u32,
+    /// Of that, what forwarding is guaranteed; two thirds where it is not said.
+    pub forwarding_milli: Option<u32>,
 }
 
 /// Whom a mapping lets in besides the endpoints that its inside has sent to (RFC 4787 section 5).
@@ -168,6 +170,21 @@ impl Reserve {
     pub fn cpu(&self) -> MilliCpu {
         MilliCpu(self.cpu_milli)
     }
+    /// Of that, what forwarding is guaranteed.
+    #[must_use]
+    pub fn forwarding(&self) -> MilliCpu {
+        let two_thirds = self.cpu_milli.saturating_mul(2) / 3;
+        MilliCpu(self.forwarding_milli.unwrap_or(two_thirds))
+    }
+
+    fn check(&self, say: &mut impl FnMut(&str, String)) {
+        let (all, forwarding) = (self.cpu_milli, self.forwarding().0);
+        if !(1..all).contains(&forwarding) {
+            let text =
+                format!("{forwarding} is not in 1..{all}: the system needs some of cpu-milli, too");
+            say("reserve.forwarding-milli", text);
+        }
+    }
 }
 
 /// Everything wrong with a file, each with its line.
@@ -210,6 +227,7 @@ impl GatewayConfig {
 
     fn check(&self, say: &mut impl FnMut(&str, String)) {
         self.nat.check(say);
+        self.reserve.check(say);
         let lan = &self.lan;
         for (key, name) in [
             ("lan.interface", &lan.interface),
@@ -513,6 +531,23 @@ mod tests {
         }
         // and one beside them is fine
         assert!(wan("address = \"192.168.2.7\"\nprefix = 24").1.is_ok());
+    }
+
+    #[test]
+    fn forwarding_is_guaranteed_a_part_of_what_services_never_get() {
+        // given 300 thousandths that services never get
+        let with = |line: &str| {
+            let text = GOOD.replace("forwarding-milli = 200", line);
+            GatewayConfig::parse("g.toml", &text)
+        };
+        // then forwarding has what is said, or two thirds; never nothing, and never all
+        let said = with("forwarding-milli = 150").unwrap().reserve;
+        assert_eq!(said.forwarding(), MilliCpu(150));
+        assert_eq!(with("").unwrap().reserve.forwarding(), MilliCpu(200));
+        for line in ["forwarding-milli = 0", "forwarding-milli = 300"] {
+            let error = with(line).unwrap_err();
+            assert!(error.0[0].contains("reserve.forwarding-milli"), "{error}");
+        }
     }
 
     #[test]

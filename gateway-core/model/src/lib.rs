@@ -13,6 +13,7 @@ pub mod audit;
 pub mod drops;
 pub mod ids;
 pub mod limits;
+pub mod poll;
 pub mod protocol;
 pub mod state;
 pub mod step;

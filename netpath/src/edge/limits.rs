@@ -70,3 +70,17 @@ pub const TUN_NAMES: [&str; 3] = ["hp-lan", "hp-wan", "hp-svc"];
 
 /// The same kind of fault is told once in so long, ms, with how often it came meanwhile.
 pub const COMPLAIN_MS: u64 = 60_000;
+
+/// A kernel thread that was made just now is moved into its cgroup as soon as it has run once: tries, and
+/// the wait between two of them. A second in all, for a machine that is busy at its start.
+pub const THREAD_MOVE_TRIES: u32 = 200;
+/// The wait.
+pub const THREAD_MOVE_WAIT: core::time::Duration = core::time::Duration::from_millis(5);
+
+/// After a link has changed, the ports' threads are looked for this much later, ms: changes come in
+/// groups, a port that is new needs a moment to be up, and a look reads all of /proc.
+pub const THREADS_LOOK_MS: u64 = 1_000;
+
+/// A link's new thread is the one that was not there before; tries to see it alone. On a gateway the first
+/// one does: only this process makes such threads.
+pub const THREAD_FIND_TRIES: u32 = 10;

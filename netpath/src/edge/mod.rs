@@ -17,6 +17,7 @@ mod queues;
 mod requests;
 mod services;
 mod signals;
+mod threads;
 mod wan;
 
 use crate::sys;
@@ -39,6 +40,7 @@ use services::Services;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
+use threads::Group;
 use wan::WanSide;
 
 const ZONES: [Zone; 3] = [Zone::Lan, Zone::Wan, Zone::Service];
@@ -51,6 +53,8 @@ pub struct Gateway {
     tuns: Tuns,
     services: Services,
     queues: Queues,
+    /// What forwarding is charged to.
+    group: Group,
     control: Control,
     watch: Watch,
     hosts: Hosts,
@@ -103,6 +107,7 @@ impl Gateway {
         config: GatewayConfig,
         queues: Option<QueueData>,
         run_folder: &str,
+        group: &str,
     ) -> Result<Gateway, PortError> {
         let on = |object: &str| {
             let object = object.to_owned();
@@ -139,6 +144,7 @@ impl Gateway {
             services: Services::new(run_folder).map_err(on(run_folder))?,
             queues,
             hosts,
+            group: Group::open(group, &config.reserve),
             control: Control::open(&socket).map_err(on(&socket))?,
             watch: Watch::links().map_err(on("rtnetlink"))?,
             signals: sys::signal_fd(&[libc::SIGTERM, libc::SIGUSR1]).map_err(on("signalfd"))?,
@@ -237,6 +243,7 @@ impl Gateway {
             self.next_telling(),
             self.leave_at,
             self.lan_up_at,
+            self.group.look_at(),
         ]
         .into_iter()
         .flatten()
@@ -254,6 +261,7 @@ impl Gateway {
         }
         self.tend_fast_path(now);
         self.tend_hosts(now);
+        self.charge_ports(now);
         let due = self.wan.as_ref().and_then(WanSide::next_deadline);
         if due.is_some_and(|at| at <= now) {
             if let Some(side) = &mut self.wan {
@@ -281,6 +289,7 @@ impl Gateway {
                     let bridge = sys::interface_index(limits::BRIDGE).ok();
                     self.change_ways(now, |ways| ways.lan = bridge);
                     self.services.rejoin(&mut self.netlink);
+                    self.group.changed(now);
                     let lan = &self.config.lan;
                     match port.before {
                         None => log::info!("lan: {}/{} is up", lan.address, lan.prefix),
@@ -308,6 +317,7 @@ impl Gateway {
                 Ok((side, first)) => {
                     self.queues.port(&mut self.netlink, side.index);
                     self.wan_is_there(side, first, now);
+                    self.group.changed(now);
                 }
                 Err(e) => self
                     .faults
@@ -323,6 +333,7 @@ impl Gateway {
     fn on_links(&mut self, now: Tick) {
         self.learn_mtus(now);
         let is_there = |name: &str, index| sys::interface_index(name).ok() == Some(index);
+        self.group.changed(now);
         let (lan, wan) = (&self.config.lan.interface, &self.config.wan.interface);
         if self.lan.is_some_and(|index| !is_there(lan, index)) {
             log::warn!("lan: {lan} has gone");

@@ -53,7 +53,10 @@ impl Gateway {
                 },
             ),
             ToNetpath::Attach { id, link, share } => match self.attach(id, link, share, now) {
-                Ok(()) => FromNetpath::Attached { id },
+                Ok(()) => FromNetpath::Attached {
+                    id,
+                    thread: self.services.thread(id),
+                },
                 Err(reason) => refused(Some(id), reason),
             },
             ToNetpath::Detach { id } => {
@@ -109,6 +112,7 @@ impl Gateway {
         let fast_path = self.nat.carrier().as_ref().map(|_| by_fast_path);
         NetReport {
             fast_path,
+            charged: self.group.charged(),
             ..self.nat.report()
         }
     }

@@ -9,6 +9,7 @@
 use super::limits::BRIDGE;
 use super::links;
 use super::ports::{self, Tuns};
+use super::threads::Book;
 use crate::sys;
 use hearth_bpf::guard::{Arp, Guard};
 use hearth_bpf::netlink::Netlink;
@@ -31,6 +32,7 @@ const INSIDE: &str = "eth0";
 pub struct Services {
     folder: String,
     home: File,
+    pub(super) threads: Book,
     links: Vec<Option<Attached>>,
 }
 
@@ -72,12 +74,13 @@ impl Services {
         fs::create_dir_all(&folder)?;
         Ok(Services {
             folder,
+            threads: Book::open(run_folder, INSIDE)?,
             home: File::open("/proc/self/ns/net")?,
             links: (0..SERVICES_MAX).map(|_| None).collect(),
         })
     }
 
-    fn pin(&self, id: ServiceId) -> String {
+    pub(super) fn pin(&self, id: ServiceId) -> String {
         format!("{}/{id}", self.folder)
     }
 
@@ -188,6 +191,7 @@ impl Services {
         {
             log::warn!("link {} of service {id}: {e}", outside(id));
         }
+        self.threads.forget(id);
         let pin = self.pin(id);
         if Path::new(&pin).exists() {
             // EINVAL: the file is there but nothing is mounted on it, as after a crash in between.
@@ -313,7 +317,7 @@ impl Services {
         there.is_ok_and(|all| all.iter().all(|(is, _)| *is == address))
     }
 
-    fn go_home(&self) {
+    pub(super) fn go_home(&self) {
         if let Err(e) = sys::enter(self.home.as_fd()) {
             // Packets would be read in a service's namespace: better to be started anew.
             log::error!("can not return to the gateway's network namespace: {e}; starting again");

@@ -49,7 +49,7 @@ use fragments::{DatagramKey, Followed, Fragments};
 use hash::Hasher;
 use hearth_model::gateway::NatChoices;
 use hearth_model::protocol::{
-    Forward, HouseholdForward, NetReport, NetworkPolicy, WanLease, WanPorts, Zone,
+    Charged, Forward, HouseholdForward, NetReport, NetworkPolicy, WanLease, WanPorts, Zone,
 };
 use hearth_model::queues::CodePoint;
 use hearth_model::{ServiceId, Tick};
@@ -421,6 +421,7 @@ impl<C: Carrier> Nat<C> {
             forwarded: counters.forwarded.wrapping_add(counters.local),
             dropped: counters.refused_all(),
             fast_path: None,
+            charged: Charged::default(),
         }
     }
 

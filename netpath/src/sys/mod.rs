@@ -1,11 +1,13 @@
 //! System calls of the edge: one a function, owned descriptors in and out, no policy.
 #![allow(unsafe_code)]
 
+mod device;
 mod namespace;
 mod socket;
 mod tun;
 
-pub use namespace::{bind_mount, enter, new_network, unmount};
+pub use device::{Feature, set_feature};
+pub use namespace::{bind_mount, enter, mount_devices, new_network, unmount};
 pub use socket::{
     EtherType, accept, bind_seqpacket, listen, packet_socket, receive, send, send_to_all, udp_on,
 };

@@ -1,8 +1,12 @@
 //! Network namespaces and the mounts that pin them.
 
-use super::{c_string, check};
+use super::{c_string, check, owned};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+
+/// `FSCONFIG_CMD_CREATE` and `FSMOUNT_CLOEXEC` of linux/mount.h.
+const FSCONFIG_CMD_CREATE: libc::c_uint = 6;
+const FSMOUNT_CLOEXEC: libc::c_uint = 1;
 
 /// Moves the (single) thread into a new, empty network namespace (unshare(2)).
 ///
@@ -49,4 +53,25 @@ pub fn unmount(target: &str) -> io::Result<()> {
     let target = c_string(target)?;
     // SAFETY: the path is a live C string.
     check(unsafe { libc::umount2(target.as_ptr(), libc::MNT_DETACH) }).map(drop)
+}
+
+/// A file system of devices (sysfs(5)) that shows those of the caller's network namespace. It is in no
+/// place: only the descriptor leads to it, and with that it goes (fsopen(2), fsmount(2)).
+///
+/// # Errors
+/// ENOSYS on kernels before 5.2; EPERM without `CAP_SYS_ADMIN`.
+pub fn mount_devices() -> io::Result<OwnedFd> {
+    let none = std::ptr::null::<libc::c_char>();
+    let descriptor = |n: libc::c_long| libc::c_int::try_from(n).unwrap_or(-1);
+    // SAFETY: the name is a live C string.
+    let opened = unsafe { libc::syscall(libc::SYS_fsopen, c"sysfs".as_ptr(), 1) };
+    let context = owned(descriptor(opened))?;
+    let raw = context.as_raw_fd();
+    // SAFETY: this command takes neither key nor value.
+    let made =
+        unsafe { libc::syscall(libc::SYS_fsconfig, raw, FSCONFIG_CMD_CREATE, none, none, 0) };
+    check(descriptor(made))?;
+    // SAFETY: fsmount(2) takes no pointer.
+    let mounted = unsafe { libc::syscall(libc::SYS_fsmount, raw, FSMOUNT_CLOEXEC, 0) };
+    owned(descriptor(mounted))
 }

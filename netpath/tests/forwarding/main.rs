@@ -22,3 +22,4 @@ mod readdress;
 mod recovery;
 mod services;
 mod support;
+mod threads;

@@ -82,6 +82,11 @@ pub(crate) fn gateway() -> Status {
             dropped: 4,
             fast_path: Some(1200),
         }),
+        forwarding: ForwardingJson {
+            weight: Some(200),
+            charged: vec!["nginx".into()],
+            lacking: Vec::new(),
+        },
         services: vec![system, service("nginx"), broken],
         notes: Vec::new(),
         problems: vec!["package radio: image.squashfs is damaged; install it again".into()],
@@ -178,6 +183,7 @@ LAN      192.168.1.1/24
 Console  http://192.168.1.1/
 NAT      12 of 4096 mappings, 0 refused; packets: 1234 in, 1230 passed on (1200
          by the fast path), 4 dropped
+Guard    forwarding keeps 20 % of a core; these pay for their own packets: nginx
 Sandbox  Landlock level 2 of 6; clocks of its own
 
 BUDGET  TOTAL  SYSTEM  RESERVED  FREE
@@ -297,4 +303,18 @@ fn a_doctor_ends_with_the_cause_and_the_advice() {
     );
     (report.well, report.cause, report.advice) = (true, None, None);
     assert!(doctor(&report).ends_with("\n\nAll is well.\n"));
+}
+
+#[test]
+fn status_says_who_is_charged_for_packets_and_why_not() {
+    let nothing = ForwardingJson {
+        weight: None,
+        charged: Vec::new(),
+        lacking: vec!["forwarding is charged to whoever runs: no port is up yet".into()],
+    };
+    assert_eq!(
+        forwarding(&nothing),
+        "forwarding has no share of the processor of its own; forwarding is charged to whoever runs: no \
+         port is up yet"
+    );
 }

@@ -139,7 +139,8 @@ fn mount_one(kind: &CStr, place: &CStr, flags: libc::c_ulong, options: &CStr) ->
     mount::mount(kind, place, flags, options).map_err(Fault::of("mount"))
 }
 
-/// `system/*` for our own processes, `services` for the others; PID 1 stays in the root.
+/// `forwarding` for hearth-netpath and the threads that take the ports' packets, `system/*` for our other
+/// processes, `services` for the rest; PID 1 stays in the root. Who weighs what is in ARCHITECTURE.md.
 fn cgroups() {
     let throttle = throttle::begin_slices();
     let withheld = if throttle.is_err() { "io" } else { "" };
@@ -168,8 +169,8 @@ fn cgroups() {
             }
         }
     }
-    for unit in ["netpath", "manager", "console"] {
-        let path = format!("{CGROUPS}/system/{unit}");
+    for group in ["forwarding", "system/manager", "system/console"] {
+        let path = format!("{CGROUPS}/{group}");
         tell(
             fs::create_dir_all(&path).map_err(Fault::of("make the cgroup")),
             &path,

@@ -162,7 +162,7 @@ impl Spawner {
             SystemUnit::Console => (c"/bin/sh", c"-sh", Some(terminal), &[]),
         };
         let cgroup = match unit {
-            SystemUnit::Netpath => "/sys/fs/cgroup/system/netpath",
+            SystemUnit::Netpath => "/sys/fs/cgroup/forwarding",
             SystemUnit::Manager => "/sys/fs/cgroup/system/manager",
             SystemUnit::Console => "/sys/fs/cgroup/system/console",
         };

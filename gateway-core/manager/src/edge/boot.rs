@@ -22,6 +22,7 @@ use crate::machine::service::Package;
 use crate::machine::{Event, Machine};
 use crate::sys;
 use core::time::Duration;
+use hearth_model::cgroup::Shares;
 use hearth_model::gateway::GatewayConfig;
 use hearth_model::limits::{MANAGER_INIT_FD, PROTOCOL_VERSION};
 use hearth_model::manifest::{LinkKind, Manifest, Network};
@@ -80,9 +81,12 @@ async fn start(paths: Paths) -> Result<End, String> {
             paths.at("/run/hearth/data")
         }
     };
-    if let Err(text) = cgroup::make_root(&paths.cgroups()) {
-        problems.push(Problem::of_gateway(text));
-    }
+    let shares = Shares::of(&gateway.reserve, budget.total.cpu);
+    let groups = cgroup::make_root(&paths.cgroups()).and_then(|()| {
+        cgroup::set_share(&paths.cgroups(), shares.services)?;
+        cgroup::set_share(&paths.at("/sys/fs/cgroup/system"), shares.system)
+    });
+    problems.extend(groups.err().map(Problem::of_gateway));
 
     let usage = match Usage::open(&paths, now()) {
         Ok((usage, told)) => {
@@ -130,6 +134,7 @@ async fn start(paths: Paths) -> Result<End, String> {
         wan: WanStatus::default(),
         mover,
         renumbered_at: None,
+        charged: BTreeMap::new(),
         waiters: Vec::new(),
         status_waiters: Vec::new(),
         forwards: Forwards::new(kept_forwards),

@@ -2,6 +2,7 @@
 //! one that the kernel does not keep fails the start. What is written is decided in
 //! `hearth_model::cgroup`.
 
+use super::charge::discharge;
 use super::paths::{could_not, read_text, reason};
 use crate::limits::{KERNEL_FILE_MAX, OOM_SCORE_ROUNDS, SERVICES_IO_WEIGHT};
 use hearth_model::Bytes;
@@ -185,6 +186,15 @@ pub fn make_root(folder: &Path) -> Result<(), String> {
     Ok(())
 }
 
+/// Gives one of the groups that share the machine its part of the processor's time.
+///
+/// # Errors
+/// A sentence.
+pub fn set_share(folder: &Path, weight: u16) -> Result<(), String> {
+    let file = folder.join("cpu.weight");
+    write(&file, &weight.to_string()).map_err(|e| could_not("write", &file, &e))
+}
+
 /// Lets a disk be throttled in the groups below: writing a limit, even none, begins the group's slice
 /// of time, without which a 32-bit kernel panics (hearth-init, `throttle.rs`, says how).
 ///
@@ -200,12 +210,16 @@ pub fn begin_slices(folder: &Path, disk: Disk) -> Result<(), String> {
     write(&path, &line).map_err(|e| could_not("write", &path, &e))
 }
 
-/// Removes a service's cgroup, if nothing is in it.
+/// Removes a service's cgroup, if nothing is in it but the thread of its link.
 ///
 /// # Errors
 /// As rmdir(2), but for "it is not there", which is as wanted.
 pub fn remove(folder: &Path) -> io::Result<()> {
     match fs::remove_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::ResourceBusy => {
+            discharge(folder);
+            fs::remove_dir(folder)
+        }
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }

@@ -31,7 +31,10 @@ impl Core {
             NetEvent::Record(record) => *record,
         };
         let event = match record {
-            FromNetpath::Attached { id } => Event::Attached(id),
+            FromNetpath::Attached { id, thread } => {
+                self.charge(id, thread);
+                Event::Attached(id)
+            }
             FromNetpath::Detached { id } => Event::Detached(id),
             FromNetpath::Forwarded { id } => Event::Forwarded(id),
             FromNetpath::Refused { id, reason } => Event::NetRefused(id, reason),

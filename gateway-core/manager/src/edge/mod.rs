@@ -5,6 +5,7 @@ pub mod api;
 pub mod book;
 pub mod cgroup;
 pub mod channel;
+pub mod charge;
 pub mod congestion;
 pub mod doctor;
 pub mod durable;
@@ -109,6 +110,8 @@ pub struct Core {
     mover: Mover,
     /// When netpath was told last that its networks are others now.
     renumbered_at: Option<Tick>,
+    /// Whether a service's packets are charged to it, or why not.
+    charged: BTreeMap<ServiceId, Result<(), String>>,
     waiters: Vec<Waiter>,
     status_waiters: Vec<StatusWaiter>,
     forwards: Forwards,

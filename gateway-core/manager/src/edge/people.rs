@@ -277,6 +277,7 @@ impl Core {
             sandbox: views::sandbox(),
             budget: views::budget(self.machine.budget(), self.machine.promised()),
             nat: report.map(views::nat),
+            forwarding: self.forwarding(report),
             services: self.table(),
             congestion: self
                 .watcher

@@ -342,6 +342,7 @@ mod tests {
                 budget: Vec::new(),
                 nat: Some(serde_json::from_value::<NatJson>(nat).unwrap()),
                 services: vec![row("dnsmasq", Some("192.168.1.2")), row("web", None)],
+                forwarding: hearth_model::api::ForwardingJson::default(),
                 sandbox: hearth_model::api::SandboxJson::default(),
                 congestion: Vec::new(),
                 notes: Vec::new(),

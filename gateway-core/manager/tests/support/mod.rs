@@ -93,6 +93,9 @@ impl Gateway {
         gateway.write("etc/hearth/release", "test 1\n");
         gateway.write("sys/fs/cgroup/cgroup.subtree_control", "");
         gateway.write("sys/fs/cgroup/services/cgroup.subtree_control", "");
+        for group in ["services", "system"] {
+            gateway.write(&format!("sys/fs/cgroup/{group}/cpu.weight"), "100\n");
+        }
         gateway.write("sys/fs/cgroup/services/memory.min", "0\n");
         gateway.write("sys/fs/cgroup/services/memory.low", "0\n");
         gateway

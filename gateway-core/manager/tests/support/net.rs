@@ -172,7 +172,8 @@ fn answers(
         }
         ToNetpath::Attach { id, .. } => {
             fs::write(folder.join("netns").join(id.to_string()), "netns").unwrap();
-            vec![FromNetpath::Attached { id: *id }]
+            let thread = None;
+            vec![FromNetpath::Attached { id: *id, thread }]
         }
         ToNetpath::Detach { id } => vec![FromNetpath::Detached { id: *id }],
         ToNetpath::Forward(forward) => vec![FromNetpath::Forwarded { id: forward.id }],

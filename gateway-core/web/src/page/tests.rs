@@ -1,7 +1,7 @@
 //! What the page says, and that nobody else can make it say something.
 
 use super::*;
-use hearth_model::api::{SandboxJson, WanJson};
+use hearth_model::api::{ForwardingJson, SandboxJson, WanJson};
 
 /// A healthy service.
 pub(crate) fn service(name: &str) -> Service {
@@ -69,6 +69,7 @@ pub(crate) fn gateway() -> Status {
             forwarded: 990,
             dropped: 10,
         }),
+        forwarding: ForwardingJson::default(),
         services: vec![service("nginx")],
         notes: Vec::new(),
         problems: Vec::new(),

@@ -247,6 +247,8 @@ impl Lab {
             "--networks".as_ref(),
             self.path("networks.toml").as_os_str(),
         ]);
+        // A test that wants one makes it.
+        command.args(["--cgroup".as_ref(), self.path("forwarding").as_os_str()]);
         self.netpath = Some(spawn(command.stderr(log)));
     }
 

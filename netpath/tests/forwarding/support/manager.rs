@@ -159,12 +159,14 @@ impl Manager {
         }
     }
 
-    /// Asks for a link.
-    pub fn attach(&mut self, number: u16, link: Link) {
+    /// Asks for a link; the thread that takes its packets into the service.
+    pub fn attach(&mut self, number: u16, link: Link) -> Option<u32> {
         let id = service(number);
         let share = NetworkShare::default();
-        let answer = self.ask(&ToNetpath::Attach { id, link, share });
-        assert_eq!(answer, FromNetpath::Attached { id });
+        match self.ask(&ToNetpath::Attach { id, link, share }) {
+            FromNetpath::Attached { id: of, thread } if of == id => thread,
+            other => panic!("{other:?}"),
+        }
     }
 
     /// Asks for a forward.
