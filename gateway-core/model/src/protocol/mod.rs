@@ -5,12 +5,14 @@
 //! Both sockets have root on both ends; a record that does not decode is still answered with an
 //! error and never trusted.
 
+mod charged;
 mod forward;
 mod look;
 mod net;
 mod queues;
 mod refusal;
 
+pub use charged::*;
 pub use forward::*;
 pub use look::*;
 pub use net::*;
