@@ -2,11 +2,13 @@
 
 pub mod net;
 
+mod guard;
+
 use crate::limits::{COLUMNS, LANDLOCK_LEVELS};
 use crate::words::{amount, ascii, cpu_seconds, problems, refused, span, trouble};
 use hearth_model::api::{
-    BudgetLine, Doctor, Event, ForwardingJson, Kind, NatJson, Outcome, PortForward, SandboxJson,
-    Service, Status, WanJson,
+    BudgetLine, Doctor, Event, Kind, NatJson, Outcome, PortForward, SandboxJson, Service, Status,
+    WanJson,
 };
 use hearth_model::calendar;
 use hearth_model::{BitsPerSec, MilliCpu};
@@ -179,7 +181,7 @@ pub fn status(s: &Status) -> String {
         ("LAN      ", s.lan.clone()),
         ("Console  ", s.console_url.clone()),
         ("NAT      ", nat(s.nat.as_ref())),
-        ("Guard    ", forwarding(&s.forwarding)),
+        ("Guard    ", guard::forwarding(&s.forwarding)),
         ("Sandbox  ", sandbox(&s.sandbox)),
     ] {
         out.push_str(&wrap(label, &text));
@@ -293,23 +295,6 @@ fn nat(nat: Option<&NatJson>) -> String {
         "{} of {} mappings, {} refused; packets: {} in, {} passed on ({fast}), {} dropped",
         n.mappings, n.mappings_max, n.mappings_refused, n.received, n.forwarded, n.dropped
     )
-}
-
-/// Who is charged for packets in one line: what forwarding keeps, and what is charged to others.
-fn forwarding(f: &ForwardingJson) -> String {
-    let own = f.weight.map_or_else(
-        || "forwarding has no share of the processor of its own".to_owned(),
-        |weight| {
-            let share = MilliCpu(u32::from(weight));
-            format!("forwarding keeps {share} of a core")
-        },
-    );
-    let charged = match f.charged.as_slice() {
-        [] => String::new(),
-        names => format!("; these pay for their own packets: {}", names.join(" ")),
-    };
-    let lacking = f.lacking.iter().map(|text| format!("; {text}"));
-    lacking.fold(format!("{own}{charged}"), |all, text| all + &text)
 }
 
 fn budget(lines: &[BudgetLine]) -> String {

@@ -1,6 +1,8 @@
 //! Goldens of the tables, and the properties that hold for any text a service may choose.
 
+use super::guard::forwarding;
 use super::*;
+use hearth_model::api::ForwardingJson;
 use proptest::prelude::*;
 
 /// A healthy service.
