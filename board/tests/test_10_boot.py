@@ -23,8 +23,8 @@ def test_ps_shows_every_unit_and_service_active(gateway):
 
 def test_a_person_reads_it_too(gateway):
     table = gateway.check("hearth ps").splitlines()
-    row = next(line.split() for line in table if line.startswith("nginx "))
-    assert row[1] == "Active"
+    header, row = (next(line.split() for line in table if line.startswith(word)) for word in ("NAME ", "nginx "))
+    assert row[header.index("STATE")] == "Active"
     assert all(len(line) <= 80 and line.isascii() for line in table)
     assert "All is well." in gateway.check("hearth status")
 

@@ -194,6 +194,9 @@ pub const CLOCK_EARLIEST: u64 = 1_767_225_600;
 /// Time between two looks at who waits for what, milliseconds: what is short is told within 5 s.
 pub const LOOK_MS: u64 = 2000;
 
+/// A service takes part once it has run for so long, milliseconds.
+pub const SETTLE_MS: u64 = 20_000;
+
 /// Samples in a row that must name the same culprit before it is told.
 pub const CONFIRM_SAMPLES: u32 = 2;
 

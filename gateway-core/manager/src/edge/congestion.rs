@@ -5,12 +5,13 @@ use super::paths::{Paths, read_text};
 use super::start::Starter;
 use super::usage::sum;
 use super::{cgroup, storage};
-use crate::limits::{KERNEL_FILE_MAX, LOOK_MS};
+use crate::limits::{KERNEL_FILE_MAX, LOOK_MS, SETTLE_MS};
 use crate::machine::Machine;
 use crate::machine::congestion::{Change, Congestion, Had, Party, Sample, Scarce, Watch};
 use crate::sys::storage::file_system;
 use hearth_model::manifest::Manifest;
 use hearth_model::protocol::{Direction, QueueOwner, QueuePage, QueueRow, Shaping, ToNetpath};
+use hearth_model::state::UnitState;
 use hearth_model::{ServiceId, Tick};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -71,7 +72,7 @@ impl Watcher {
             return (Vec::new(), Vec::new());
         }
         self.due = now.after_ms(LOOK_MS);
-        let sample = self.sample(machine, starter);
+        let sample = self.sample(machine, starter, now);
         let ask = |direction| ToNetpath::Queues { direction, from: 0 };
         (
             self.watch.step(now, sample),
@@ -99,7 +100,7 @@ impl Watcher {
         })
     }
 
-    fn sample(&self, machine: &Machine, starter: &Starter) -> Sample {
+    fn sample(&self, machine: &Machine, starter: &Starter, now: Tick) -> Sample {
         let mut parties = BTreeMap::new();
         for (rank, id) in machine.ranked().into_iter().enumerate() {
             let Some(row) = machine.service(id) else {
@@ -107,7 +108,10 @@ impl Watcher {
             };
             let folder = starter.paths.cgroup(&row.name);
             let mut had = BTreeMap::new();
-            if let (Some(package), true) = (&row.package, folder.exists()) {
+            // Who starts, or has just done so, takes and waits for much: that is over by itself.
+            let settled = row.status.state == UnitState::Active
+                && now.since_ms(row.status.since) >= SETTLE_MS;
+            if let (Some(package), true) = (&row.package, settled && folder.exists()) {
                 of_group(&folder, &package.manifest, &mut had);
             }
             if let Some(used) = storage::used(&starter.data, id) {
