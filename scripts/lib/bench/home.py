@@ -1,6 +1,7 @@
 """Homes to measure: each a gateway of one kind between a home and its Internet, in three network namespaces."""
 
 import contextlib
+import itertools
 import os
 import pathlib
 import shutil
@@ -17,6 +18,7 @@ FIRST = ("nice", "-n", "-19")  # the same for several that wait for each other
 OTHER_CPU = "0"  # where hearth-netpath runs while the kernel forwards
 MAC = "52:54:00:68:74:01"
 PEER = "203.0.113.1"
+PLACES = itertools.count()  # two may be of one kind
 PATIENCE = 60  # seconds for anything
 HOSTS = 8  # home hosts of 32,000 flows (netpath/examples/load.rs)
 WARM_RATE = 20_000  # packets a second while flows are opened
@@ -73,7 +75,7 @@ class Place:
 
     def __init__(self, case, names):
         self.case = case
-        self.prefix = f"hb{os.getpid()}-{case}"
+        self.prefix = f"hb{os.getpid()}-{next(PLACES)}-{case}"
         self.names = names
         self.kept = []
         for name in names:
