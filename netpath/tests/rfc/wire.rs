@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::io::Write;
 use std::net::Ipv4Addr;
 use std::process::Stdio;
+use std::time::Duration;
 
 /// What a household's router does with nftables: masquerade, and let nothing in that was not asked for.
 const NFTABLES: &str = r#"
@@ -60,6 +61,9 @@ pub struct Wire {
     fences: u32,
 }
 
+/// Three times netpath's `HOSTS_MS`.
+const KNOWN_AFTER: Duration = Duration::from_millis(300);
+
 fn place(zone: Zone) -> usize {
     usize::from(zone != Zone::Lan)
 }
@@ -97,6 +101,9 @@ impl Wire {
         let is_at = format!("lladdr {} nud permanent", written(taps[1].hardware));
         let line = format!("neigh replace 203.0.113.1 dev eth1 {is_at}");
         lab.ip_batch(Side::Gateway, &line);
+        // netpath looks at its neighbours at most every 100 ms; until then they are strangers, of whom few
+        // may come.
+        std::thread::sleep(KNOWN_AFTER);
         let gateways = [lab.hardware(home), lab.hardware("eth1")];
         Wire {
             _lab: lab,
