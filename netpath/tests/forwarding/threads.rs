@@ -32,7 +32,8 @@ impl Group {
         Group {
             list: shell(&format!("cat {folder}/cgroup.procs")),
             remove: shell(&format!(
-                "for p in $(cat {folder}/cgroup.procs); do echo $p >{all}/cgroup.procs; done; rmdir {folder}"
+                "until rmdir {folder} || [ $((n += 1)) = 20 ]; do \
+                 for p in $(cat {folder}/cgroup.procs); do echo $p >{all}/cgroup.procs; done; sleep 0.1; done"
             )),
         }
     }
