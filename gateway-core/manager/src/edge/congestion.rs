@@ -9,10 +9,10 @@ use crate::limits::{KERNEL_FILE_MAX, LOOK_MS, SETTLE_MS};
 use crate::machine::Machine;
 use crate::machine::congestion::{Change, Congestion, Had, Party, Sample, Scarce, Watch};
 use crate::sys::storage::file_system;
+use hearth_model::Tick;
 use hearth_model::manifest::Manifest;
 use hearth_model::protocol::{Direction, QueueOwner, QueuePage, QueueRow, Shaping, ToNetpath};
 use hearth_model::state::UnitState;
-use hearth_model::{ServiceId, Tick};
 use std::collections::BTreeMap;
 use std::fs::File;
 
@@ -27,15 +27,7 @@ const BITS: u64 = 8;
 pub struct Watcher {
     watch: Watch,
     due: Tick,
-    rows: BTreeMap<(Direction, Owner), QueueRow>,
-    shaped: bool,
-}
-
-/// Whose a queue is, in order: the home's classes together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Owner {
-    Home(hearth_model::protocol::LineClass),
-    Service(ServiceId),
+    rows: BTreeMap<(Direction, QueueOwner), QueueRow>,
 }
 
 impl Watcher {
@@ -46,7 +38,6 @@ impl Watcher {
             watch: Watch::default(),
             due: Tick(0),
             rows: BTreeMap::new(),
-            shaped: false,
         }
     }
 
@@ -82,17 +73,12 @@ impl Watcher {
 
     /// A page of queues; the question for the next one.
     pub fn page(&mut self, page: &QueuePage) -> Option<ToNetpath> {
-        self.shaped = matches!(page.shaping, Shaping::On { .. });
-        if !self.shaped {
+        if !matches!(page.shaping, Shaping::On { .. }) {
             self.rows
                 .retain(|(direction, _), _| *direction != page.direction);
         }
         for row in &page.rows {
-            let owner = match row.owner {
-                QueueOwner::Class(class) => Owner::Home(class),
-                QueueOwner::Service(id) => Owner::Service(id),
-            };
-            self.rows.insert((page.direction, owner), *row);
+            self.rows.insert((page.direction, row.owner), *row);
         }
         page.next.map(|from| ToNetpath::Queues {
             direction: page.direction,
@@ -122,7 +108,7 @@ impl Watcher {
                 had.insert(Scarce::Storage, storage);
             }
             for direction in Direction::ALL {
-                if let Some(row) = self.rows.get(&(direction, Owner::Service(id))) {
+                if let Some(row) = self.rows.get(&(direction, QueueOwner::Service(id))) {
                     had.insert(line(direction), of_row(row));
                 }
             }
@@ -131,7 +117,7 @@ impl Watcher {
         }
         let mut home = Party::default();
         for ((direction, owner), row) in &self.rows {
-            if matches!(owner, Owner::Home(_)) {
+            if matches!(owner, QueueOwner::Class(_)) {
                 let sum = home.had.entry(line(*direction)).or_default();
                 let row = of_row(row);
                 sum.amount += row.amount;

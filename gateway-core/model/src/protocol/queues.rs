@@ -96,7 +96,7 @@ impl LineClass {
 }
 
 /// Whose packets wait in a queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum QueueOwner {
     /// Those of the home and of the gateway itself, of this class.
     Class(LineClass),
