@@ -1,7 +1,7 @@
 //! What passes by the program in the kernel, with the real program and without it.
 
 use super::support::lab::{Lab, PATIENCE, Side, Wan, text};
-use super::support::peers::ping;
+use super::support::peers::{UDP_ECHO, ping};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -26,15 +26,6 @@ while end is None or time.monotonic() < end:
         elif ready:
             end = time.monotonic() + 2
 print(sent, *sorted(set(range(sent)) - back), flush=True)
-"#;
-
-const UDP_ECHO: &str = r#"
-import socket
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.bind(("", 7))
-while True:
-    data, who = s.recvfrom(2000)
-    s.sendto(data, who)
 "#;
 
 /// Bytes and packets that a peer's link has received.

@@ -1,6 +1,7 @@
 //! One host of the home floods; the others notice nothing.
 
 use super::support::lab::{Lab, Running, Side, Wan, text};
+use super::support::peers::UDP_ECHO;
 use super::support::tap::Tap;
 use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
@@ -44,15 +45,6 @@ for n in range(40):
     old += answered(live, b"old %d" % n)
     time.sleep(0.05)
 print(40, new, old, flush=True)
-"#;
-
-const UDP_ECHO: &str = r#"
-import socket
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.bind(("", 7))
-while True:
-    data, who = s.recvfrom(2000)
-    s.sendto(data, who)
 "#;
 
 /// Who floods, and as whom.

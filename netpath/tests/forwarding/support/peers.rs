@@ -7,6 +7,16 @@ use std::process::{ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+/// A program that sends back what comes to UDP port 7.
+pub const UDP_ECHO: &str = r#"
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("", 7))
+while True:
+    data, who = s.recvfrom(2000)
+    s.sendto(data, who)
+"#;
+
 /// What curl says about a connection attempt.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Fetched {
