@@ -9,13 +9,14 @@
 #![no_std]
 
 pub mod abi;
+pub mod packet;
 mod waiting;
 
 use abi::{Config, ENTRIES_MAX, Entry, Key, LAN, SERVICE, WAN};
 use core::cell::Cell;
 use core::mem::offset_of;
-use core::ptr::{addr_of, read_volatile};
 use kernel::{ARRAY, HASH, Map};
+use packet::{DROP, ETHERNET_HEADER, IPV4, IPV4_HEADER, NextHop, PASS, Skb, TO_US, redirect};
 
 kernel::license!();
 
@@ -28,24 +29,6 @@ static FLOWS: Map<Key, Entry> = Map::new(HASH, ENTRIES_MAX);
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "maps")]
 static CONFIG: Map<u32, Config> = Map::new(ARRAY, 1);
-
-/// The start of `struct __sk_buff` (linux/bpf.h).
-#[repr(C)]
-pub struct Skb {
-    len: u32,
-    pkt_type: u32,
-    mark: u32,
-    unused: [u32; 5],
-    priority: u32,
-    unused_too: [u32; 10],
-    data: u32,
-    data_end: u32,
-    unused_as_well: [u32; 20],
-    gso_segs: u32,
-    sk: u64,
-    gso_size: u32,
-}
-const _: () = assert!(offset_of!(Skb, data) == 76 && offset_of!(Skb, gso_size) == 176);
 
 /// Ethernet, IPv4 without options, and the start of TCP or UDP. Frames are aligned to 2 bytes.
 #[repr(C)]
@@ -79,10 +62,7 @@ const _: () = {
     assert!(size_of::<TcpHeaders>() == 54 && offset_of!(TcpHeaders, checksum) == 50);
 };
 
-const ETHERNET_HEADER: u32 = 14;
-const IPV4_HEADER: u32 = 20;
 const UDP_HEADER: u32 = 8;
-const IPV4: u16 = 0x0800_u16.to_be();
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 /// More fragments, and the offset.
@@ -92,59 +72,17 @@ const STATE_FLAGS: u16 = 0x07 << 8;
 /// What one hop less adds to a header's checksum: the word of TTL and protocol less 1.
 const ONE_HOP: u32 = 0xfffe;
 
-/// `PACKET_HOST`: the frame is to this machine's hardware address.
-const TO_US: u32 = 0;
-/// `TC_ACT_OK`
-const PASS: i32 = 0;
-/// `TC_ACT_SHOT`
-const DROP: i32 = 2;
 /// `BPF_F_PSEUDO_HDR`: the change is one of the pseudo-header.
 const PSEUDO: u64 = 0x10;
 /// `BPF_F_MARK_MANGLED_0`: leave a UDP checksum of 0, and send a computed 0 as all ones.
 const UDP_ZERO: u64 = 0x20;
 /// The change is one of 4 bytes.
 const FOUR: u64 = 4;
-const AF_INET: u32 = 2;
-
-/// `struct bpf_redir_neigh`
-#[repr(C)]
-struct NextHop {
-    family: u32,
-    address: [u32; 4],
-}
 
 kernel::helper!(11 fn l4_csum_replace(skb: *mut Skb, at: u32, from: u64, to: u64, flags: u64) -> i64);
-kernel::helper!(23 fn redirect(interface: u32, flags: u64) -> i64);
-kernel::helper!(39 fn skb_pull_data(skb: *mut Skb, length: u32) -> i64);
-kernel::helper!(152 fn redirect_neigh(interface: u32, next: *const u8, length: u32, flags: u64) -> i64);
 kernel::helper!(160 fn ktime_get_coarse_ns() -> u64);
 
 impl Skb {
-    /// The packet's start, if it has so many bytes in one piece.
-    #[inline(always)]
-    fn start<T>(&self) -> Option<&T> {
-        // Volatile: two reads on paths that meet would become one value of 32 bits, which the verifier
-        // no longer takes for a pointer.
-        // SAFETY: the field is there.
-        let data = unsafe { read_volatile(addr_of!(self.data)) } as usize;
-        // SAFETY: the field is there.
-        let end = unsafe { read_volatile(addr_of!(self.data_end)) } as usize;
-        if data + size_of::<T>() > end {
-            return None;
-        }
-        // SAFETY: so many bytes are there, any bytes are a T, and a frame begins at an even address. The
-        // bytes stay while nobody has the packet as `&mut`, which every helper that moves them wants.
-        Some(unsafe { &*(data as *const T) })
-    }
-
-    /// Brings the headers into one piece; false where the kernel can not.
-    #[inline(always)]
-    fn gather(&mut self) -> bool {
-        let length = self.len.min(size_of::<TcpHeaders>() as u32);
-        // SAFETY: it is this program's packet.
-        unsafe { skb_pull_data(self, length) == 0 }
-    }
-
     /// Brings a transport checksum up to date, also where the kernel or the hardware has not computed it
     /// yet; false where the kernel can not.
     #[inline(always)]
@@ -152,6 +90,12 @@ impl Skb {
         // SAFETY: it is this program's packet.
         unsafe { l4_csum_replace(self, at, from as u64, to as u64, flags) == 0 }
     }
+}
+
+/// Brings the headers into one piece; false where the kernel can not.
+#[inline(always)]
+fn gather(skb: &mut Skb) -> bool {
+    skb.gather(skb.len.min(size_of::<TcpHeaders>() as u32))
 }
 
 #[inline(always)]
@@ -247,7 +191,7 @@ fn read(skb: &Skb, packet: &Headers, zone: u8) -> Option<Plain> {
 /// Sends a packet on if it has an entry; `None`: it is the daemon's, and unchanged.
 #[inline(always)]
 fn carry(skb: &mut Skb, zone: u8, config: &Config) -> Option<i32> {
-    if skb.pkt_type != TO_US || (skb.start::<Headers>().is_none() && !skb.gather()) {
+    if skb.pkt_type != TO_US || (skb.start::<Headers>().is_none() && !gather(skb)) {
         return None;
     }
     let packet: &Headers = skb.start()?;
@@ -270,10 +214,7 @@ fn carry(skb: &mut Skb, zone: u8, config: &Config) -> Option<i32> {
     entry.packets += more as u64 + 1;
     entry.bytes += (plain.total + more * plain.headers) as u64;
     let (addresses, ports) = (entry.addresses, entry.ports);
-    let next = NextHop {
-        family: AF_INET,
-        address: [entry.next_hop, 0, 0, 0],
-    };
+    let next = NextHop::new(entry.next_hop);
     let (interface, priority) = (entry.interface, entry.priority);
 
     put(&packet.source, entry.source);
@@ -296,9 +237,7 @@ fn carry(skb: &mut Skb, zone: u8, config: &Config) -> Option<i32> {
         // SAFETY: it wants nothing.
         return Some(unsafe { redirect(config.pair, 0) } as i32);
     }
-    let next: *const NextHop = &next;
-    // SAFETY: `next` is so large.
-    Some(unsafe { redirect_neigh(interface, next.cast(), size_of::<NextHop>() as u32, 0) } as i32)
+    Some(next.send_by(interface))
 }
 
 #[inline(always)]

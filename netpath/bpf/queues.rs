@@ -7,14 +7,15 @@
 #![no_std]
 
 pub mod classes;
+pub mod packet;
 
 use classes::{
     GATEWAY_ROW, HOME, HOME_ROW, MAJOR, MAJOR_MASK, ROWS, Row, SERVICE_ROWS, SERVICE_STEP,
     SERVICES, SERVICES_MAX, Written,
 };
 use core::mem::offset_of;
-use core::ptr::{addr_of, read_volatile};
 use kernel::{ARRAY, Map};
+use packet::{DROP, ETHERNET_HEADER, IPV4, IPV4_HEADER, NextHop, PASS, Skb, TO_US, redirect};
 
 kernel::license!();
 
@@ -27,22 +28,6 @@ static ROWS_OUT: Map<u32, Row> = Map::new(ARRAY, ROWS);
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "maps")]
 static WRITTEN: Map<u32, Written> = Map::new(ARRAY, 1);
-
-/// The start of `struct __sk_buff` (linux/bpf.h).
-#[repr(C)]
-pub struct Skb {
-    len: u32,
-    pkt_type: u32,
-    mark: u32,
-    queue_mapping: u32,
-    protocol: u32,
-    unused: [u32; 3],
-    priority: u32,
-    unused_too: [u32; 10],
-    data: u32,
-    data_end: u32,
-}
-const _: () = assert!(offset_of!(Skb, priority) == 32 && offset_of!(Skb, data) == 76);
 
 /// Ethernet and IPv4 without options. Frames are aligned to 2 bytes.
 #[repr(C)]
@@ -62,9 +47,6 @@ struct Ethernet {
     kind: core::cell::Cell<u16>,
 }
 
-const IPV4: u16 = 0x0800_u16.to_be();
-const ETHERNET_HEADER: u32 = 14;
-const IPV4_HEADER: u32 = 20;
 /// Where the second byte and the checksum of an IPv4 header are.
 const TOS_AT: u32 = 15;
 const CHECKSUM_AT: u32 = 24;
@@ -73,54 +55,18 @@ const NETWORK_CONTROL: u32 = 48;
 
 /// `TC_ACT_UNSPEC`: no verdict, ask the next program.
 const GO_ON: i32 = -1;
-/// `TC_ACT_OK`
-const PASS: i32 = 0;
-/// `TC_ACT_SHOT`
-const DROP: i32 = 2;
-/// `PACKET_HOST`
-const TO_US: u32 = 0;
-const AF_INET: u32 = 2;
 /// The change of a checksum is one of 2 bytes.
 const TWO: u64 = 2;
 
-/// `struct bpf_redir_neigh`
-#[repr(C)]
-struct NextHop {
-    family: u32,
-    address: [u32; 4],
-}
-
 kernel::helper!(9 fn store_bytes(skb: *mut Skb, at: u32, from: *const u8, length: u32, flags: u64) -> i64);
 kernel::helper!(10 fn l3_csum_replace(skb: *mut Skb, at: u32, from: u64, to: u64, size: u64) -> i64);
-kernel::helper!(23 fn redirect(interface: u32, flags: u64) -> i64);
 kernel::helper!(32 fn change_type(skb: *mut Skb, kind: u32) -> i64);
-kernel::helper!(39 fn skb_pull_data(skb: *mut Skb, length: u32) -> i64);
 kernel::helper!(43 fn change_head(skb: *mut Skb, length: u32, flags: u64) -> i64);
-kernel::helper!(152 fn redirect_neigh(interface: u32, next: *const u8, length: u32, flags: u64) -> i64);
 
-impl Skb {
-    /// The packet's start, if it has so many bytes in one piece.
-    #[inline(always)]
-    fn start<T>(&self) -> Option<&T> {
-        // Volatile: as in the fast path.
-        // SAFETY: the field is there.
-        let data = unsafe { read_volatile(addr_of!(self.data)) } as usize;
-        // SAFETY: the field is there.
-        let end = unsafe { read_volatile(addr_of!(self.data_end)) } as usize;
-        if data + size_of::<T>() > end {
-            return None;
-        }
-        // SAFETY: so many bytes are there, any bytes are a T, and a frame begins at an even address. The
-        // bytes stay while nobody has the packet as `&mut`, which every helper that moves them wants.
-        Some(unsafe { &*(data as *const T) })
-    }
-
-    /// Brings the headers into one piece; false where the kernel can not.
-    #[inline(always)]
-    fn gather(&mut self) -> bool {
-        // SAFETY: it is this program's packet.
-        unsafe { skb_pull_data(self, ETHERNET_HEADER + IPV4_HEADER) == 0 }
-    }
+/// Brings the headers into one piece; false where the kernel can not.
+#[inline(always)]
+fn gather(skb: &mut Skb) -> bool {
+    skb.gather(ETHERNET_HEADER + IPV4_HEADER)
 }
 
 /// The row that decides about a class; `None`: the class is a final one.
@@ -147,7 +93,7 @@ fn word_of(row: u32, mark: u32) -> Option<u32> {
 /// Marks a packet for the Internet; `None` where it can not be read.
 #[inline(always)]
 fn mark(skb: &mut Skb, row: u32) -> Option<()> {
-    if skb.start::<Headers>().is_none() && !skb.gather() {
+    if skb.start::<Headers>().is_none() && !gather(skb) {
         return None;
     }
     let packet: &Headers = skb.start()?;
@@ -240,19 +186,14 @@ pub extern "C" fn waited(skb: &mut Skb) -> i32 {
         unsafe { change_type(skb, TO_US) };
         return PASS;
     }
-    if skb.start::<Headers>().is_none() && !skb.gather() {
+    if skb.start::<Headers>().is_none() && !gather(skb) {
         return DROP;
     }
     let Some(packet) = skb.start::<Headers>() else {
         return DROP;
     };
     let [low, high] = packet.destination;
-    let next = NextHop {
-        family: AF_INET,
-        address: [low as u32 | (high as u32) << 16, 0, 0, 0],
-    };
+    let next = NextHop::new(low as u32 | (high as u32) << 16);
     skb.mark = 0;
-    let next: *const NextHop = &next;
-    // SAFETY: `next` is so large.
-    unsafe { redirect_neigh(interface, next.cast(), size_of::<NextHop>() as u32, 0) as i32 }
+    next.send_by(interface)
 }

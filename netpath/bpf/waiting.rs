@@ -6,7 +6,8 @@ use crate::abi::{
     BUSY, COUNTS_MAX, Config, Count, HOSTS_MAX, Host, LET, SERVICE, SERVICE_BUSY, SERVICE_LET,
     STRANGER, STRANGER_SHIFT, STRANGERS, STRANGERS_MAX, WAITING_MAX, WAN,
 };
-use crate::{DROP, Skb, ktime_get_coarse_ns, redirect, word};
+use crate::packet::{DROP, Skb, redirect};
+use crate::{ktime_get_coarse_ns, word};
 use core::cell::Cell;
 use core::mem::offset_of;
 use kernel::{ARRAY, Map, PERCPU_ARRAY};
