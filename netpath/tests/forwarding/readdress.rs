@@ -1,6 +1,6 @@
 //! The Internet's side gives another address while connections live.
 
-use super::support::lab::{Lab, PATIENCE, Side, Wan, text};
+use super::support::lab::{Lab, PATIENCE, Running, Side, Wan, text};
 use super::support::manager::{Manager, routed, tcp};
 use super::support::peers::{Conversation, ECHO_SERVER, ping, waiting_client};
 use super::support::sniffer::{Note, Sniffer};
@@ -12,6 +12,18 @@ fn serve_echo(lab: &mut Lab) {
     let server = lab.spawn(Side::Wan, &["python3", "-c", ECHO_SERVER, "7"]);
     lab.keep(server);
     lab.until_listens(Side::Wan, "tcp", 7);
+}
+
+/// A home with a leased address, an echo server in the Internet, and who gives the lease.
+fn leased_home() -> (Lab, Running) {
+    let mut lab = Lab::bare(Wan::Dhcp);
+    lab.plug_lan();
+    lab.plug_wan();
+    let server = lab.address_server("203.0.113.100,203.0.113.109");
+    lab.start();
+    lab.until_pings(Side::Lan, "203.0.113.1");
+    serve_echo(&mut lab);
+    (lab, server)
 }
 
 /// Checks that a client was reset by nobody's doing but the gateway's, and has connected anew at once.
@@ -31,13 +43,7 @@ fn is_reset_and_connects_anew(lab: &Lab, client: &Conversation) {
 fn another_lease_ends_the_connections_of_the_old_one_at_once() {
     // given connections by a leased address: two of the home, one that talks and one that waits, and one of the
     // Internet to a service
-    let mut lab = Lab::bare(Wan::Dhcp);
-    lab.plug_lan();
-    lab.plug_wan();
-    let first = lab.address_server("203.0.113.100,203.0.113.109");
-    lab.start();
-    lab.until_pings(Side::Lan, "203.0.113.1");
-    serve_echo(&mut lab);
+    let (mut lab, first) = leased_home();
     let mut manager = Manager::connect(&lab);
     manager.attach(0, routed(0, NetworkPolicy::None));
     manager.forward(tcp(0, Zone::Wan, 8443, 7));
@@ -133,13 +139,7 @@ fn another_configured_address_ends_the_connections_of_the_run_before() {
 #[test]
 fn behind_the_cable_may_be_another_network() {
     // given a connection, and a home that is served by one provider
-    let mut lab = Lab::bare(Wan::Dhcp);
-    lab.plug_lan();
-    lab.plug_wan();
-    let first = lab.address_server("203.0.113.100,203.0.113.109");
-    lab.start();
-    lab.until_pings(Side::Lan, "203.0.113.1");
-    serve_echo(&mut lab);
+    let (mut lab, first) = leased_home();
     let mut manager = Manager::connect(&lab);
     manager.until_wan(true);
     let waiting = waiting_client(&lab, Side::Lan, "203.0.113.1", "7");

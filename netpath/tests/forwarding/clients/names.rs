@@ -1,6 +1,6 @@
 //! The resolver's tool: short answers and long ones, by UDP and TCP.
 
-use super::super::support::lab::{Lab, Path, Side};
+use super::super::support::lab::{DNSMASQ, Lab, Path, Side};
 use super::{done, keep};
 
 #[test]
@@ -12,21 +12,11 @@ fn dig_gets_answers_by_udp_in_fragments_and_by_tcp() {
             .map(|letter| letter.repeat(250))
             .join(",");
         let server = [
-            "dnsmasq",
-            "--keep-in-foreground",
-            "--conf-file=/dev/null",
-            "--user=root",
-            "--pid-file",
-            "--interface=w0",
-            "--bind-interfaces",
-            "--except-interface=lo",
-            "--no-resolv",
-            "--no-hosts",
             "--edns-packet-max=4096",
             "--address=/server.test/203.0.113.1",
             &format!("--txt-record=long.test,{long}"),
         ];
-        keep(&mut lab, Side::Wan, &server);
+        keep(&mut lab, Side::Wan, &[&DNSMASQ[..], &server].concat());
         lab.until_listens(Side::Wan, "udp", 53);
         lab.until_listens(Side::Wan, "tcp", 53);
         let dig =

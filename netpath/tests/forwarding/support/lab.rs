@@ -74,6 +74,20 @@ pub struct Lab {
     pub queues: PathBuf,
 }
 
+/// dnsmasq in the Internet, in the foreground, as far as it is the same for every purpose.
+pub const DNSMASQ: [&str; 10] = [
+    "dnsmasq",
+    "--keep-in-foreground",
+    "--conf-file=/dev/null",
+    "--user=root",
+    "--pid-file",
+    "--interface=w0",
+    "--bind-interfaces",
+    "--except-interface=lo",
+    "--no-resolv",
+    "--no-hosts",
+];
+
 impl Lab {
     /// Everything but the program and the cables.
     pub fn bare(wan: Wan) -> Lab {
@@ -202,16 +216,6 @@ impl Lab {
     pub fn address_server(&self, range: &str) -> Running {
         let (leases, log) = (self.path("leases"), self.path("dnsmasq.log"));
         let server = [
-            "dnsmasq",
-            "--keep-in-foreground",
-            "--conf-file=/dev/null",
-            "--user=root",
-            "--pid-file",
-            "--interface=w0",
-            "--bind-interfaces",
-            "--except-interface=lo",
-            "--no-resolv",
-            "--no-hosts",
             "--no-ping",
             "--dhcp-authoritative",
             &format!("--dhcp-range={range},255.255.255.0,1h"),
@@ -225,7 +229,7 @@ impl Lab {
         if let Err(e) = fs::remove_file(&leases) {
             assert_eq!(e.kind(), std::io::ErrorKind::NotFound);
         }
-        let server = self.spawn(Side::Wan, &server);
+        let server = self.spawn(Side::Wan, &[&DNSMASQ[..], &server].concat());
         self.until_listens(Side::Wan, "udp", 67);
         server
     }
