@@ -1,5 +1,6 @@
 """What services used: figures, signed records, and their check."""
 
+import json
 import time
 
 CPU = "/sys/fs/cgroup/services/nginx/cpu.stat"
@@ -24,6 +25,29 @@ def test_figures_are_the_kernels_own(lan, gateway):
     accounted = used_cpu(gateway) - before
     # then both have counted the same: what it used until the first look may be on either side
     assert kernel - first - 0.01 * kernel <= accounted <= kernel + 0.01 * kernel, (first, kernel, accounted)
+
+
+def held_by_nginx(gateway):
+    """Byte-seconds of storage so far, and the gateway's seconds before and after it was asked."""
+    first, answer, last = gateway.check("cat /proc/uptime; hearth usage --json; cat /proc/uptime").splitlines()
+    rows = json.loads(answer)["services"]
+    held = sum(row["used"]["storage_byte_seconds"] for row in rows if row["service"] == "nginx")
+    return float(first.split()[0]), held, float(last.split()[0])
+
+
+def test_storage_is_charged_for_as_long_as_it_is_held(gateway):
+    # given a service with some data, which rests
+    gateway.check("hearth stop nginx", timeout=120)
+    gateway.check("dd if=/dev/zero of=/data/services/nginx/held bs=64k count=128; sync")
+    size = int(gateway.check("du -sk /data/services/nginx").split()[0]) * 1024
+    # when time passes
+    start, before, started = held_by_nginx(gateway)
+    time.sleep(30)
+    end, after, ended = held_by_nginx(gateway)
+    gateway.check("rm /data/services/nginx/held; hearth start nginx", timeout=120)
+    # then it is the file system's own count times that
+    assert size > 8 << 20
+    assert 0.99 * size * (end - started) <= after - before <= 1.01 * size * (ended - start), (size, after - before)
 
 
 def test_records_are_whole(gateway):

@@ -172,7 +172,7 @@ impl Sums {
     #[must_use]
     pub fn text(&self, month: &str, open: &OpenUsage) -> String {
         let header = [
-            "NAME", "CPU(s)", "MEMORY", "READ", "WRITTEN", "RECEIVED", "SENT", "HOURS",
+            "NAME", "CPU(s)", "MEMORY", "STORAGE", "READ", "WRITTEN", "RECEIVED", "SENT", "HOURS",
         ];
         let mut rows = vec![Row {
             cells: header.map(str::to_owned),
@@ -183,6 +183,7 @@ impl Sums {
                 ascii(name),
                 cpu_seconds(sum.used.cpu_usec),
                 amount(sum.used.memory_byte_seconds / sum.seconds.max(1)),
+                amount(sum.used.storage_byte_seconds / sum.seconds.max(1)),
                 amount(sum.used.read_bytes),
                 amount(sum.used.written_bytes),
                 amount(sum.used.received_bytes),
@@ -199,7 +200,7 @@ impl Sums {
                 )
             }),
         }));
-        let mut text = format!("Used in {month} (UTC); memory is the average.\n");
+        let mut text = format!("Used in {month} (UTC); memory and storage are the average.\n");
         text.push_str(&table(&rows));
         if self.rows.is_empty() {
             text.push_str("Nothing was used.\n");
@@ -233,7 +234,7 @@ impl Sums {
 
 /// Names of the columns of [`csv`].
 pub const CSV_HEADER: &str = "sequence,service,from,until,end,cpu_usec,memory_byte_seconds,\
-                              read_bytes,written_bytes,received_bytes,sent_bytes\n";
+                              storage_byte_seconds,read_bytes,written_bytes,received_bytes,sent_bytes\n";
 
 /// A record as a line of CSV (RFC 4180). A service's name has no comma and no quote.
 #[must_use]
@@ -245,13 +246,14 @@ pub fn csv(record: &Record) -> String {
         RecordEnd::Interrupted => "interrupted",
     };
     format!(
-        "{},{},{},{},{end},{},{},{},{},{},{}\n",
+        "{},{},{},{},{end},{},{},{},{},{},{},{}\n",
         record.sequence,
         record.service,
         calendar::time(record.from),
         calendar::time(record.until),
         used.cpu_usec,
         used.memory_byte_seconds,
+        used.storage_byte_seconds,
         used.read_bytes,
         used.written_bytes,
         used.received_bytes,
@@ -309,6 +311,7 @@ mod tests {
             used: Figures {
                 cpu_usec: 1_500_000,
                 memory_byte_seconds: 3600 * 4096,
+                storage_byte_seconds: 3600 * 2 * 4096,
                 ..Figures::default()
             },
             previous,
@@ -376,7 +379,7 @@ mod tests {
         let text = sums.text("1970-01", &open);
         assert_eq!(
             text.lines().nth(2),
-            Some("web   3.5     3.1K    0B    0B       0B        0B    2.5"),
+            Some("web   3.5     3.1K    6.3K     0B    0B       0B        0B    2.5"),
             "{text}"
         );
         assert!(text.contains("since 1970-01-01T12:00:00Z is in no signed record"));

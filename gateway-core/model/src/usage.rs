@@ -23,6 +23,10 @@ pub struct Figures {
     pub cpu_usec: u64,
     /// Memory times the seconds it was held, bytes x seconds (`memory.current`).
     pub memory_byte_seconds: u64,
+    /// Storage times the seconds it was held while the gateway ran, bytes x seconds: its data on the disk,
+    /// by the file system's quota, also while the service rests. Records of firmware 0.1 have none.
+    #[serde(default)]
+    pub storage_byte_seconds: u64,
     /// Read from disks, bytes (`io.stat` `rbytes`).
     pub read_bytes: u64,
     /// Written to disks, bytes (`io.stat` `wbytes`).
@@ -42,6 +46,9 @@ impl Figures {
             memory_byte_seconds: self
                 .memory_byte_seconds
                 .saturating_add(other.memory_byte_seconds),
+            storage_byte_seconds: self
+                .storage_byte_seconds
+                .saturating_add(other.storage_byte_seconds),
             read_bytes: self.read_bytes.saturating_add(other.read_bytes),
             written_bytes: self.written_bytes.saturating_add(other.written_bytes),
             received_bytes: self.received_bytes.saturating_add(other.received_bytes),
@@ -362,6 +369,30 @@ mod tests {
         // Old months may be gone.
         assert_eq!(follow(&lines[1..]).unwrap().ends_at(&head), Ok(()));
         assert_eq!(Chain::default().ends_at(&Head::default()), Ok(()));
+    }
+
+    #[test]
+    fn a_record_from_before_storage_was_counted_still_verifies() {
+        // given a line as older firmware wrote and signed it
+        let json = "{\"sequence\":0,\"service\":\"web\",\"from\":0,\"until\":3600,\"end\":\"hour\",\
+                    \"used\":{\"cpu_usec\":5,\"memory_byte_seconds\":7,\"read_bytes\":0,\"written_bytes\":0,\
+                    \"received_bytes\":0,\"sent_bytes\":0},\"previous\":\"\"}";
+        let signature: Signature = key().0.sign(json.as_bytes());
+        let line = format!("{json}\t{}", hexadecimal(signature.to_der().as_bytes()));
+        // when it is followed by one of today
+        let mut chain = Chain::default();
+        let old = chain.follow(&key().public(), &line).unwrap();
+        let next = Record {
+            sequence: 1,
+            previous: fingerprint(&line),
+            ..old.clone()
+        };
+        let (next, _) = key().seal(&next).unwrap();
+        // then both are whole, and nothing was held by the old one
+        assert!(chain.follow(&key().public(), &next).is_ok());
+        assert_eq!(old.used.storage_byte_seconds, 0);
+        assert_eq!(old.used.memory_byte_seconds, 7);
+        assert!(next.contains("\"storage_byte_seconds\":0"), "{next}");
     }
 
     #[test]

@@ -88,7 +88,7 @@ async fn start(paths: Paths) -> Result<End, String> {
     });
     problems.extend(groups.err().map(Problem::of_gateway));
 
-    let usage = match Usage::open(&paths, now()) {
+    let usage = match Usage::open(&paths, &data, now()) {
         Ok((usage, told)) => {
             problems.extend(told.into_iter().map(Problem::of_gateway));
             Some(usage)

@@ -1,8 +1,8 @@
 //! Accounting: reads each service's counters every few seconds and keeps the hours in the journal.
 
-use super::cgroup;
 use super::journal::Journal;
 use super::paths::{Paths, read_text, wall};
+use super::{cgroup, storage};
 use crate::limits::{KERNEL_FILE_MAX, SAMPLE_MS, SAMPLES_PER_CHECKPOINT};
 use crate::machine::usage::{Closed, Counters, Ledger};
 use hearth_model::api::{OpenUsage, UsageRow};
@@ -10,7 +10,7 @@ use hearth_model::{ServiceId, ServiceName, Tick};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Everything accounting owns.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub struct Usage {
     journal: Journal,
     ledger: Ledger,
     paths: Paths,
+    /// Folder of the services' own data.
+    data: PathBuf,
     due: Tick,
     /// Samples since the last checkpoint.
     samples: u32,
@@ -36,7 +38,7 @@ impl Usage {
     ///
     /// # Errors
     /// A sentence: nothing is accounted.
-    pub fn open(paths: &Paths, now: Tick) -> Result<(Usage, Vec<String>), String> {
+    pub fn open(paths: &Paths, data: &Path, now: Tick) -> Result<(Usage, Vec<String>), String> {
         let (journal, kept, told) = Journal::open(folder(paths))?;
         let boot = read_text(
             &paths.at("/proc/sys/kernel/random/boot_id"),
@@ -52,6 +54,7 @@ impl Usage {
             journal,
             ledger,
             paths: paths.clone(),
+            data: data.to_owned(),
             due: now,
             samples: 0,
             fault: None,
@@ -153,20 +156,28 @@ impl Usage {
         }
     }
 
-    /// The counters of a service; `None` where it has no cgroup. A kernel without a controller counts
-    /// nothing there.
+    /// The counters of a service; one without a cgroup has its data alone, and `None` where it has none.
+    /// A kernel without a controller counts nothing there; a file system without quotas counts no data.
     fn counters(&self, id: ServiceId, name: &ServiceName) -> Option<Counters> {
         let folder = self.paths.cgroup(name);
         let link = self.paths.at("/sys/class/net").join(format!("sv{id}"));
-        let generation = fs::metadata(&folder).ok()?.ino();
+        let storage = storage::used(&self.data, id).unwrap_or(0);
+        let Ok(facts) = fs::metadata(&folder) else {
+            let rests = Counters {
+                storage,
+                ..Counters::default()
+            };
+            return (storage > 0).then_some(rests);
+        };
         let text = |path: PathBuf| read_text(&path, KERNEL_FILE_MAX).unwrap_or_default();
         let number = |path: PathBuf| text(path).trim().parse().unwrap_or(0);
         let io = text(folder.join("io.stat"));
         let statistics = link.join("statistics");
         Some(Counters {
-            cgroup: generation,
+            cgroup: facts.ino(),
             cpu_usec: cgroup::keyed(&text(folder.join("cpu.stat")), "usage_usec").unwrap_or(0),
             memory: number(folder.join("memory.current")),
+            storage,
             read: sum(&io, "rbytes="),
             written: sum(&io, "wbytes="),
             link: number(link.join("ifindex")),

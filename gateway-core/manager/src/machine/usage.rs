@@ -19,6 +19,9 @@ pub struct Counters {
     pub cpu_usec: u64,
     /// `memory.current`, bytes.
     pub memory: u64,
+    /// Its data on the disk, bytes. Checkpoints of firmware 0.1 have none.
+    #[serde(default)]
+    pub storage: u64,
     /// Bytes read from disks.
     pub read: u64,
     /// Bytes written to disks.
@@ -181,8 +184,8 @@ impl Ledger {
 }
 
 impl Row {
-    /// What was gained since the last sample. Memory is held on a straight line between two samples, and
-    /// from the first one on.
+    /// What was gained since the last sample. Memory and storage are held on a straight line between two
+    /// samples, and from the first one on.
     fn take(&mut self, now: Option<Counters>, at: Tick) {
         let elapsed_ms = at.since_ms(self.sampled);
         self.sampled = at;
@@ -194,13 +197,15 @@ impl Row {
         };
         let (cgroup, link) = (before.cgroup == after.cgroup, before.link == after.link);
         // A row that was never sampled has no time that has passed.
-        let held = last.map_or(0, |before| {
-            let twice = u128::from(before.memory) + u128::from(after.memory);
-            u64::try_from(twice * u128::from(elapsed_ms) / 2000).unwrap_or(u64::MAX)
-        });
+        let held = |before: u64, after: u64| {
+            let passed = if last.is_some() { elapsed_ms } else { 0 };
+            let twice = u128::from(before) + u128::from(after);
+            u64::try_from(twice * u128::from(passed) / 2000).unwrap_or(u64::MAX)
+        };
         self.used = self.used.and(Figures {
             cpu_usec: gain(cgroup, before.cpu_usec, after.cpu_usec),
-            memory_byte_seconds: held,
+            memory_byte_seconds: held(before.memory, after.memory),
+            storage_byte_seconds: held(before.storage, after.storage),
             read_bytes: gain(cgroup, before.read, after.read),
             written_bytes: gain(cgroup, before.written, after.written),
             received_bytes: gain(link, before.received, after.received),

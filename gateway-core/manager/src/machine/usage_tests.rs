@@ -74,6 +74,43 @@ fn a_service_that_starts_anew_counts_from_nothing_again() {
 }
 
 #[test]
+fn data_is_charged_for_while_its_service_rests() {
+    // given a service that holds memory and data
+    let runs = Counters {
+        storage: 5000,
+        ..counters(50, 100, 0)
+    };
+    let mut ledger = Ledger::new("boot", START, Tick(0));
+    ledger.sample(START, Tick(0), &with(runs));
+    // when it ends at once, and its data stays
+    let rests = Counters {
+        storage: 5000,
+        ..Counters::default()
+    };
+    ledger.sample(START, Tick(0), &with(rests));
+    ledger.sample(START + 100, Tick(100_000), &with(rests));
+    // then only the data is counted further
+    let used = open(&ledger);
+    assert_eq!(used.storage_byte_seconds, 5000 * 100);
+    assert_eq!((used.memory_byte_seconds, used.cpu_usec), (0, 50));
+    // and what a new run uses is counted from nothing
+    ledger.sample(START + 101, Tick(101_000), &with(counters(7, 0, 0)));
+    assert_eq!(open(&ledger).cpu_usec, 57);
+}
+
+#[test]
+fn a_checkpoint_from_before_storage_was_counted_goes_on() {
+    let mut ledger = Ledger::new("boot", START, Tick(0));
+    ledger.sample(START, Tick(0), &with(counters(50, 10, 0)));
+    let kept = serde_json::to_string(&ledger).unwrap();
+    let older = kept
+        .replace(",\"storage_byte_seconds\":0", "")
+        .replace(",\"storage\":0", "");
+    assert_ne!(older, kept);
+    assert_eq!(serde_json::from_str::<Ledger>(&older).unwrap(), ledger);
+}
+
+#[test]
 fn a_manager_that_restarts_loses_nothing_and_a_reboot_only_what_came_after() {
     let mut ledger = Ledger::new("boot", START, Tick(0));
     ledger.sample(START, Tick(0), &with(counters(50, 10, 0)));
