@@ -87,6 +87,7 @@ pub struct Unit {
     asked: Asked,
     failed_step: Option<StepFailure>,
     in_a_row: u32,
+    started: Tick,
     deadline: Option<Tick>,
 }
 
@@ -113,6 +114,7 @@ impl Unit {
             asked: Asked::Policy,
             failed_step: None,
             in_a_row: 0,
+            started: now,
             deadline: None,
         }
     }
@@ -291,6 +293,7 @@ impl Unit {
         self.asked = asked;
         self.failed_step = None;
         self.deadline = None;
+        self.started = now;
         self.enter(UnitState::Starting, now);
         one(Action::Spawn)
     }
@@ -357,7 +360,7 @@ impl Unit {
         none()
     }
 
-    /// Waits for the next try, or gives up.
+    /// Waits for the next try, counted from the last start, or gives up.
     fn retry(&mut self, exit: LastExit, now: Tick) -> Actions {
         let policy = self.terms.restart;
         let was_active = self.status.state == UnitState::Active;
@@ -387,7 +390,7 @@ impl Unit {
             );
         self.in_a_row = self.in_a_row.saturating_add(1);
         self.enter(UnitState::Restarting, now);
-        self.deadline = Some(now.after_ms(wait));
+        self.deadline = Some(self.started.after_ms(wait).max(now));
         none()
     }
 }

@@ -138,8 +138,30 @@ fn a_long_run_forgets_the_failures_before_it() {
     unit.step(Event::Ready, at);
     unit.step(Event::Time, at.after_ms(5_000));
     unit.step(Event::Exited(LastExit::Signal(9)), at.after_ms(6_000));
-    assert_eq!(unit.next_deadline(), Some(at.after_ms(6_100)));
+    // A wait of 100 is over since its start.
+    assert_eq!(unit.next_deadline(), Some(at.after_ms(6_000)));
     assert_eq!(unit.status().fault, Fault::FailureWhileActive);
+}
+
+#[test]
+fn waits_are_between_two_starts_so_that_a_killed_service_is_back_at_once() {
+    // given a unit that ran for longer than its first wait of 100
+    let mut unit = unit_in(UnitState::Active);
+    // when it is killed again and again, each time after a run of 150
+    let mut starts = std::vec::Vec::new();
+    let mut now = NOW;
+    for _ in 0..3 {
+        now = now.after_ms(150);
+        unit.step(Event::Exited(LastExit::Signal(9)), now);
+        let at = unit.next_deadline().unwrap();
+        starts.push(at.since_ms(now));
+        now = at;
+        assert_eq!(unit.step(Event::Time, now).first(), Some(&Action::Spawn));
+        unit.step(Event::Spawned(8), now);
+        unit.step(Event::Ready, now);
+    }
+    // then the first time it is back at once, and later no faster than its waits of 200 and 400 allow
+    assert_eq!(starts, [0, 50, 250]);
 }
 
 #[test]

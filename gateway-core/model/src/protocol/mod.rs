@@ -75,9 +75,10 @@ pub fn decode<R: DeserializeOwned>(bytes: &[u8]) -> Result<R, RecordError> {
 pub struct RestartPolicy {
     /// Which ends are followed by a new start.
     pub when: RestartWhen,
-    /// `RetryMinimumWaitInterval`, milliseconds: wait before the first new start.
+    /// `RetryMinimumWaitInterval`, milliseconds: least time from a start to the first new one.
+    /// Who has run for longer is started again at once.
     pub delay_min_ms: u32,
-    /// `RetryMaximumWaitInterval`, milliseconds: the wait doubles up to this.
+    /// `RetryMaximumWaitInterval`, milliseconds: with each try that time doubles up to this.
     pub delay_max_ms: u32,
     /// `MaximumRetryCount`: after so many in a row it is given up as `UnStartable`; 0 = never.
     pub retries_max: u32,
