@@ -64,8 +64,22 @@ pub const CONNECTIONS_OTHERS_MAX: usize = 48;
 /// Connections of one user but root: no service takes another's place.
 pub const CONNECTIONS_USER_MAX: usize = 8;
 
-/// Longest wait for the head of a request, also between two requests of one connection.
-pub const HEAD_WAIT: Duration = Duration::from_secs(30);
+/// Longest wait for the head of a request, also between two requests of one connection. It comes over a
+/// socket of this machine: who needs longer sends no request.
+pub const HEAD_WAIT: Duration = Duration::from_secs(10);
+
+/// Longest time from a request to the head of its answer: the longest wait of any of them
+/// ([`ACTION_WAIT`]), twice.
+pub const REQUEST_WAIT: Duration = Duration::from_secs(30);
+
+/// Requests a second of each user but root: a page that is loaded by a whole family, and a scraper.
+pub const REQUESTS_RATE: u64 = 20;
+
+/// Requests of each user but root in one burst.
+pub const REQUESTS_BURST: u64 = 40;
+
+/// Users but root whose pace is known at once: each of the gateway's services, and as many again.
+pub const PACED_USERS_MAX: usize = 512;
 
 /// Largest head of a request, bytes (hyper's smallest buffer is 8 KiB).
 pub const HEAD_MAX: usize = 8 * 1024;

@@ -145,7 +145,7 @@ fn what_can_not_be_is_refused_and_changes_nothing() {
         (
             "/v1/forwards/tcp/80?to=web&prt=1",
             400,
-            "to and port, and nothing else",
+            "did you mean port?",
         ),
         ("/v1/forwards/tcp/80?to=web&port=x", 400, "port is a number"),
         (

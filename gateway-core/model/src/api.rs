@@ -1,39 +1,22 @@
 //! The API's JSON: what `hearth-manager` answers over `/run/hearth/api.sock` and what `hearth` and
 //! `hearth-web` read. HTTP/1.1; try `curl --unix-socket /run/hearth/api.sock http://gateway/v1/services`.
 //!
-//! | method and path | body | answer |
-//! |---|---|---|
-//! | `GET /v1/status` | | [`Status`] |
-//! | `GET /v1/services` | | `[`[`Service`]`]` |
-//! | `GET /v1/services/{name}` | | [`Service`] |
-//! | `POST /v1/services/{name}/start` (`stop`, `restart`) | | [`Service`] |
-//! | `POST /v1/services/{name}/start?make_room=true` | | [`Service`]; what has to end for it ends |
-//! | `POST /v1/services/{name}/start?dry_run=true` | | [`StartPlan`]; nothing changes |
-//! | `GET /v1/rank` | | `[`[`RankRow`]`]`, the most important first |
-//! | `POST /v1/rank?order=A,B,C` | | `[`[`RankRow`]`]`; who is not named follows in the order so far |
-//! | `GET /v1/services/{name}/logs?follow=true` | | text, one line of output a line |
-//! | `GET /v1/doctor` | | [`Doctor`]: what is wrong, after asking resolvers and the next hop |
-//! | `GET /v1/events?after=N` | | `[`[`Event`]`]`: what happened since the boot, or after number N |
-//! | `GET /v1/events?follow=true` | | `text/event-stream`: each [`Event`] as `id` and `data`, and the ones to come |
-//! | `GET /v1/forwards` | | `[`[`PortForward`]`]` |
-//! | `POST /v1/forwards/{tcp,udp}/{port or first-last}?to={address or service}&port={first}` | | [`PortForward`] |
-//! | `DELETE /v1/forwards/{tcp,udp}/{port or first-last}` | | `202`, [`Done`] |
-//! | `GET /v1/usage` | | text: every usage record and then the head, one signed line each ([`crate::usage`]) |
-//! | `GET /v1/usage/open` | | [`OpenUsage`] |
-//! | `GET /v1/usage/key` | | the gateway's public key, PEM |
-//! | `GET /v1/net?rates=false` | | [`Net`]; with rates it takes half a second |
-//! | `GET /v1/net/sessions?host=ADDRESS` (`?service=NAME`) | | [`Sessions`] |
-//! | `GET /v1/net/trace?source=&destination=&port=` | | [`Trace`]; also `protocol=tcp\|udp\|icmp`, `from=lan\|wan\|service`. A source is an address, with `:port` that of a live flow, or a service's name; a destination may also be `gateway` or `wan` |
-//! | `POST /v1/system/poweroff` (`reboot`) | | `202`, [`Done`] |
+//! Each thing that can be asked is an [`Operation`]: method, path, options, answer. The OpenAPI document is made
+//! from that table and from the types here, is `openapi.json` beside this crate, and `GET /v1/openapi.json` gives it.
 //!
-//! Every error is an [`ApiError`] with a status of 4xx or 5xx. Only user 0 may POST and DELETE.
+//! Every error is an [`ApiError`] with a status of 4xx or 5xx. Only user 0 may POST and DELETE. A request has no body.
 
 use crate::protocol::Transport;
 use core::net::Ipv4Addr;
+mod doctor;
 mod forwarding;
 mod net;
+#[cfg(feature = "openapi")]
+pub mod openapi;
+mod operations;
+mod top;
 
-pub use {forwarding::ForwardingJson, net::*};
+pub use {doctor::*, forwarding::ForwardingJson, net::*, operations::*, top::*};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -50,6 +33,7 @@ pub const SOCKET_VARIABLE: &str = "HEARTH_API";
 
 /// One service or system unit, a row of `hearth ps`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct Service {
     /// Name.
     pub name: String,
@@ -100,6 +84,7 @@ pub struct Service {
 
 /// Who a row of `hearth ps` belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// A process of the gateway itself.
@@ -110,6 +95,7 @@ pub enum Kind {
 
 /// `GET /v1/status`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct Status {
     /// Firmware version.
     pub firmware: String,
@@ -144,6 +130,7 @@ pub struct Status {
 
 /// What a kernel has for sandboxes beyond what each of them needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct SandboxJson {
     /// Level of Landlock, 0 for none: 1 files, 4 TCP ports, 6 signals and abstract sockets (landlock(7)).
     pub landlock_level: u32,
@@ -153,6 +140,7 @@ pub struct SandboxJson {
 
 /// The Internet's side.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct WanJson {
     /// `203.0.113.7/24`; `None` while there is no address.
     pub address: Option<String>,
@@ -164,6 +152,7 @@ pub struct WanJson {
 
 /// One resource of the admission budget.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct BudgetLine {
     /// `memory` and `storage` (bytes), `cpu` (thousandths of a core), `io` (thousandths of the disk's
     /// time), `pids` (processes and threads), `upload` or `download` (bits a second).
@@ -180,6 +169,7 @@ pub struct BudgetLine {
 
 /// What a start would come to; nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct StartPlan {
     /// Which service.
     pub service: String,
@@ -200,6 +190,7 @@ pub struct StartPlan {
 
 /// Why a service was not admitted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct RefusalJson {
     /// Which service.
     pub service: String,
@@ -212,6 +203,7 @@ pub struct RefusalJson {
 
 /// Too little of one resource, in the unit of its [`BudgetLine`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct ShortJson {
     /// As in [`BudgetLine`].
     pub resource: String,
@@ -225,6 +217,7 @@ pub struct ShortJson {
 
 /// One service in the ranking, and what its rank means.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct RankRow {
     /// Its name.
     pub service: String,
@@ -251,6 +244,7 @@ pub struct RankRow {
 
 /// NAT table and packets since netpath's start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct NatJson {
     /// Mappings now.
     pub mappings: u32,
@@ -271,6 +265,7 @@ pub struct NatJson {
 
 /// Ports of the WAN's address that the household has given to a host of the home or to a service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct PortForward {
     /// `tcp` or `udp`.
     pub transport: Transport,
@@ -293,6 +288,7 @@ pub struct PortForward {
 /// What services used since the last full hour: not signed yet.
 #[cfg(feature = "usage")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct OpenUsage {
     /// Start, seconds since 1970 (UTC).
     pub from: u64,
@@ -305,6 +301,7 @@ pub struct OpenUsage {
 /// What one service used.
 #[cfg(feature = "usage")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct UsageRow {
     /// Its name.
     pub service: String,
@@ -314,6 +311,7 @@ pub struct UsageRow {
 
 /// A resource that is short: somebody waits for it while somebody else has more than was promised.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct Congestion {
     /// `cpu`, `memory`, `io`, `uplink`, `downlink` or `storage`.
     pub resource: String,
@@ -329,42 +327,9 @@ pub struct Congestion {
     pub advice: String,
 }
 
-/// What is wrong with this gateway.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Doctor {
-    /// Whether nothing is.
-    pub well: bool,
-    /// The one thing that is wrong, from which other failures may follow.
-    pub cause: Option<String>,
-    /// What to do about it.
-    pub advice: Option<String>,
-    /// Each check, in order.
-    pub checks: Vec<Check>,
-}
-
-/// One thing that was looked at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Check {
-    /// `link`, `address`, `dns`, `wan`, `nat`, `services`, `storage` or `time`.
-    pub name: String,
-    /// How it came out.
-    pub outcome: Outcome,
-    /// What was found, one sentence.
-    pub text: String,
-}
-
-/// How a check came out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Outcome {
-    /// As it should be.
-    Good,
-    /// Not as it should be.
-    Failed,
-}
-
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct Event {
     /// Its number: 1 is the first since the boot.
     pub id: u64,
@@ -382,6 +347,7 @@ pub struct Event {
 
 /// An accepted request with nothing else to say.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct Done {
     /// What happens now.
     pub message: String,
@@ -389,6 +355,7 @@ pub struct Done {
 
 /// The body of every error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct ApiError {
     /// What failed, on what, why, and what to do.
     pub error: String,

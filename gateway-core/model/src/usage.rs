@@ -18,6 +18,7 @@ pub const NO_PREVIOUS: &str = "";
 
 /// What a service used; sums only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct Figures {
     /// Processor time, microseconds (cgroup v2 `cpu.stat` `usage_usec`: in user space and in the kernel).
     pub cpu_usec: u64,

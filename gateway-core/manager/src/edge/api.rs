@@ -1,4 +1,4 @@
-//! The API's routes (model `api.rs` documents them). Each turns a request into one question to the
+//! The API's routes (model `api/operations.rs` lists them). Each turns a request into one question to the
 //! loop and its answer into JSON. No route reads a body, so none can be too large.
 
 use super::book::Follow;
@@ -7,24 +7,24 @@ use super::events::Events;
 use super::logs::Logs;
 use super::paths::Paths;
 use super::requests::{Ask, Fault, Reply, Request, Verb};
-use super::server::Peer;
-use super::stream;
-use super::{net, records, trace};
+use super::{guard, stream};
+use super::{net, records, top, trace};
 use crate::machine::forwards::{Forward, Target};
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
-use axum::http::{Method, StatusCode, header};
-use axum::middleware::{Next, from_fn};
+use axum::http::{StatusCode, header};
+use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Extension, Json, Router};
+use axum::routing::{MethodRouter, delete, get, post};
+use axum::{Json, Router};
 use core::convert::Infallible;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use hearth_model::ServiceName;
+use hearth_model::api::Operation;
 use hearth_model::protocol::{ShutdownKind, WanPorts};
 use hyper::body::Frame;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::broadcast::error::RecvError;
@@ -47,31 +47,18 @@ pub struct Door {
     pub paths: Paths,
 }
 
-/// All routes.
+/// All routes: one for each [`Operation`].
 pub fn routes(door: Door) -> Router {
-    Router::new()
-        .route("/v1/status", get(status))
-        .route("/v1/services", get(services))
-        .route("/v1/services/{name}", get(service))
-        .route("/v1/services/{name}/logs", get(logs))
-        .route("/v1/services/{name}/{verb}", post(act))
-        .route("/v1/doctor", get(doctor::doctor))
-        .route("/v1/net", get(net::net))
-        .route("/v1/net/sessions", get(net::sessions))
-        .route("/v1/net/trace", get(trace::trace))
-        .route("/v1/events", get(stream::events))
-        .route("/v1/forwards", get(forwards))
-        .route(
-            "/v1/forwards/{transport}/{ports}",
-            post(add_forward).delete(remove_forward),
-        )
-        .route("/v1/rank", get(ranking).post(rank))
-        .route("/v1/usage", get(records::all))
-        .route("/v1/usage/open", get(records::open))
-        .route("/v1/usage/key", get(records::key))
-        .route("/v1/system/{verb}", post(system))
+    Operation::ALL
+        .into_iter()
+        .fold(Router::new(), |router, operation| {
+            let (_, path) = operation.route();
+            let check = from_fn(move |request, next| guard::options(operation, request, next));
+            router.route(path, handler(operation).route_layer(check))
+        })
         .fallback(async || {
-            Fault::Unknown("no such path; the API is below /v1/status and /v1/services".to_owned())
+            let text = "no such path; GET /v1/openapi.json tells which there are";
+            Fault::Unknown(text.to_owned())
         })
         .method_not_allowed_fallback(async || {
             Fault::Method(
@@ -79,8 +66,41 @@ pub fn routes(door: Door) -> Router {
                     .to_owned(),
             )
         })
-        .layer(from_fn(guard))
+        .layer(from_fn(guard::guard))
         .with_state(door)
+}
+
+/// Who answers an operation.
+fn handler(operation: Operation) -> MethodRouter<Door> {
+    match operation {
+        Operation::Status => get(status),
+        Operation::Services => get(services),
+        Operation::Service => get(service),
+        Operation::Logs => get(logs),
+        Operation::Act => post(act),
+        Operation::Ranking => get(ranking),
+        Operation::Rank => post(rank),
+        Operation::Top => get(top::top),
+        Operation::Doctor => get(doctor::doctor),
+        Operation::Events => get(stream::events),
+        Operation::Forwards => get(forwards),
+        Operation::AddForward => post(add_forward),
+        Operation::RemoveForward => delete(remove_forward),
+        Operation::Usage => get(records::all),
+        Operation::OpenUsage => get(records::open),
+        Operation::UsageKey => get(records::key),
+        Operation::Net => get(net::net),
+        Operation::Sessions => get(net::sessions),
+        Operation::Trace => get(trace::trace),
+        Operation::System => post(system),
+        Operation::OpenApi => get(document),
+    }
+}
+
+/// The OpenAPI document.
+async fn document() -> Response {
+    let kind = [(header::CONTENT_TYPE, "application/json")];
+    (kind, include_str!("../../../model/openapi.json")).into_response()
 }
 
 impl IntoResponse for Fault {
@@ -108,31 +128,6 @@ impl IntoResponse for Reply {
         }
     }
 }
-
-/// Only root changes things, and every error is an `ApiError`, the framework's own included.
-async fn guard(
-    Extension(peer): Extension<Peer>,
-    request: axum::extract::Request,
-    next: Next,
-) -> Response {
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    if !reads && !peer.may_change() {
-        let text = "only the gateway's own root may change things; others may read".to_owned();
-        return Fault::Forbidden(text).into_response();
-    }
-    let response = next.run(request).await;
-    let status = response.status();
-    let is_json = response
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|kind| kind == JSON);
-    if (status.is_client_error() || status.is_server_error()) && !is_json {
-        return Fault::Arguments(format!("the request makes no sense ({status})")).into_response();
-    }
-    response
-}
-
-const JSON: &str = "application/json";
 
 impl Door {
     /// Asks the loop.
@@ -193,7 +188,10 @@ async fn forwards(State(door): State<Door>) -> Result<Reply, Fault> {
 }
 
 fn wan_ports(transport: &str, ports: &str) -> Result<WanPorts, Fault> {
-    WanPorts::parse(transport, ports).map_err(|e| Fault::Arguments(e.to_string()))
+    WanPorts::parse(transport, ports).map_err(|e| {
+        let (transport, ports) = (trace::shown(transport), trace::shown(ports));
+        Fault::Arguments(format!("\"{transport} {ports}\": {e}"))
+    })
 }
 
 /// `?to=` a host's address or a service's name, `&port=` the first of its ports.
@@ -212,10 +210,8 @@ async fn add_forward(
                 let wrong = |_| Fault::Arguments("port is a number from 1 to 65535".to_owned());
                 to_port = value.parse().map_err(wrong)?;
             }
-            _ => {
-                let text = "a forward has to and port, and nothing else".to_owned();
-                return Err(Fault::Arguments(text));
-            }
+            // There is no other (`guard`).
+            _ => {}
         }
     }
     let to = to.ok_or_else(|| {
@@ -264,9 +260,24 @@ async fn rank(
     let order = options.get("order").ok_or_else(|| {
         Fault::Arguments("say who comes first, as in /v1/rank?order=video,backup".to_owned())
     })?;
-    let names = order.split(',').filter(|name| !name.is_empty());
-    door.ask(Ask::Rank(names.map(str::to_owned).collect()))
-        .await
+    let names: Vec<String> = order
+        .split(',')
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect();
+    if let Some(twice) = first_twice(&names) {
+        return Err(Fault::Arguments(format!(
+            "\"{}\" is there twice; name each service once",
+            trace::shown(twice)
+        )));
+    }
+    door.ask(Ask::Rank(names)).await
+}
+
+/// The first name that has been there before.
+fn first_twice(names: &[String]) -> Option<&String> {
+    let mut seen = BTreeSet::new();
+    names.iter().find(|name| !seen.insert(*name))
 }
 
 async fn system(State(door): State<Door>, Path(verb): Path<String>) -> Result<Reply, Fault> {

@@ -189,7 +189,7 @@ fn of_group(folder: &std::path::Path, manifest: &Manifest, had: &mut BTreeMap<Sc
 
 /// Microseconds that some of a group's tasks have waited (kernel document psi):
 /// `some avg10=0.00 avg60=0.00 avg300=0.00 total=0`.
-fn waited(text: &str) -> u64 {
+pub(super) fn waited(text: &str) -> u64 {
     let some = text.lines().find_map(|line| line.strip_prefix("some "));
     some.and_then(|line| line.rsplit_once("total="))
         .and_then(|(_, total)| total.trim().parse().ok())

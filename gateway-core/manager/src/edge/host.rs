@@ -15,9 +15,8 @@ pub fn budget(paths: &Paths, gateway: &GatewayConfig) -> Result<Budget, String> 
     let text = read_text(&meminfo, KERNEL_FILE_MAX).map_err(|e| could_not("read", &meminfo, &e))?;
     let memory_total = memory_total(&text)
         .ok_or_else(|| format!("{} has no line MemTotal in kB", meminfo.display()))?;
-    let online = paths.at("/sys/devices/system/cpu/online");
     // A kernel without hot-plug may not have the file: then there is one core.
-    let cores = read_text(&online, KERNEL_FILE_MAX).map_or(1, |text| cores(&text));
+    let cores = online(paths);
     let pid_max = read_text(&paths.at("/proc/sys/kernel/pid_max"), KERNEL_FILE_MAX);
     let pids = pid_max.ok().and_then(|text| text.trim().parse().ok());
     let mut budget = Budget {
@@ -83,6 +82,13 @@ fn memory_total(meminfo: &str) -> Option<Bytes> {
         .find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(Bytes(kib.checked_mul(1024)?))
+}
+
+/// Processors that are switched on.
+#[must_use]
+pub fn online(paths: &Paths) -> u32 {
+    let list = paths.at("/sys/devices/system/cpu/online");
+    read_text(&list, KERNEL_FILE_MAX).map_or(1, |text| cores(&text))
 }
 
 /// How many processors a list such as `0-1,4` names; at least 1, since we run on one.

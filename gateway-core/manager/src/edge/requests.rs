@@ -109,6 +109,10 @@ pub enum Fault {
     Forbidden(String),
     /// Not by this method: 405, USP 7004.
     Method(String),
+    /// A request with a body: 413, USP 7004.
+    Body(String),
+    /// This user asks too often: 429, USP 7005.
+    Often(String),
     /// Too many ask at once, or the manager is going: 503, USP 7005.
     Busy(String),
 }
@@ -128,6 +132,8 @@ impl Fault {
             Fault::Arguments(text) => (400, 7004, text),
             Fault::Forbidden(text) => (403, 7006, text),
             Fault::Method(text) => (405, 7004, text),
+            Fault::Body(text) => (413, 7004, text),
+            Fault::Often(text) => (429, 7005, text),
             Fault::Busy(text) => (503, 7005, text),
         };
         let error = ApiError {

@@ -1,8 +1,10 @@
 //! The API's socket: HTTP/1.1 with bounded heads, bounded connections for each user, and the user's
 //! id beside each request. What is served is `api.rs`.
 
+use super::guard::Paces;
 use super::paths::{Paths, could_not};
 use super::requests::Fault;
+use super::retell::Retold;
 use crate::limits::{
     CONNECTIONS_MAX, CONNECTIONS_OTHERS_MAX, CONNECTIONS_USER_MAX, HEAD_MAX, HEAD_WAIT, HEADERS_MAX,
 };
@@ -99,6 +101,7 @@ impl Places {
 /// Serves for ever.
 pub async fn serve(listener: UnixListener, router: Router) {
     let places = Arc::new(Mutex::new(Places::default()));
+    let router = router.layer(axum::Extension(Paces::default()));
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -142,7 +145,7 @@ async fn converse(stream: UnixStream, router: Router) {
         .header_read_timeout(HEAD_WAIT)
         .max_headers(HEADERS_MAX)
         .max_buf_size(HEAD_MAX)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(Retold::new(TokioIo::new(stream)), service)
         .await;
     if let Err(e) = ended {
         // Whoever asked broke off or made no sense; hyper has answered what can be answered.

@@ -12,6 +12,7 @@ pub mod forwards;
 pub mod killed;
 pub mod lines;
 pub mod networks;
+pub mod pace;
 pub mod promise;
 pub mod rank;
 pub mod ranking;

@@ -46,15 +46,7 @@ pub fn try_get(gateway: &Gateway, path: &str) -> Option<Value> {
 
 /// A request by another user: the credentials of a connection are those of the thread that makes it.
 pub fn request_as(gateway: &Gateway, uid: u32, method: &str, path: &str) -> Answer {
-    std::thread::scope(|scope| {
-        let ask = || {
-            // SAFETY: setresuid(2) as a bare call changes this thread only and takes no pointer.
-            let changed = unsafe { libc::syscall(libc::SYS_setresuid, -1, uid, -1) };
-            assert_eq!(changed, 0);
-            request(gateway, method, path)
-        };
-        scope.spawn(ask).join().unwrap()
-    })
+    as_user(uid, || request(gateway, method, path))
 }
 
 /// A log or the events that are followed: `wait_for` reads until the text has come.
@@ -99,4 +91,52 @@ impl Follower {
                 .push_str(&String::from_utf8_lossy(&buffer[..count]));
         }
     }
+}
+
+/// Runs this as another user.
+pub fn as_user<T: Send>(uid: u32, work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let work = || {
+            // SAFETY: setresuid(2) as a bare call changes this thread only and takes no pointer.
+            let changed = unsafe { libc::syscall(libc::SYS_setresuid, -1, uid, -1) };
+            assert_eq!(changed, 0);
+            work()
+        };
+        scope.spawn(work).join().unwrap()
+    })
+}
+
+/// All that a request could change: what is kept on disk, what is asked of PID 1 and netpath, and what the API
+/// tells of services, without what changes by itself.
+pub fn state(gateway: &Gateway) -> Value {
+    let steady = |mut row: Value| {
+        if let Some(row) = row.as_object_mut() {
+            row.remove("since_seconds");
+        }
+        row
+    };
+    let get = |path: &str| try_get(gateway, path).unwrap();
+    let services: Vec<Value> = get("/v1/services")
+        .as_array()
+        .unwrap()
+        .iter()
+        .cloned()
+        .map(steady)
+        .collect();
+    let mut files = Vec::new();
+    if let Ok(folder) = std::fs::read_dir(gateway.path("data/hearth/state")) {
+        for entry in folder.flatten() {
+            let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
+            files.push((entry.file_name().into_string().unwrap(), text));
+        }
+    }
+    files.sort();
+    let asked = gateway.init.with(|table| table.asked.clone());
+    serde_json::json!({
+        "services": services,
+        "rank": get("/v1/rank"),
+        "forwards": get("/v1/forwards"),
+        "files": files,
+        "asked": asked,
+    })
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 /// Who is charged for the processor time of packets, so that forwarding and services can not starve each
 /// other.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct ForwardingJson {
     /// `cpu.weight` of forwarding's own cgroup; `null`: its packets are charged to whoever runs.
     pub weight: Option<u16>,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// `GET /v1/net`. Rates are those of now, unless they were not asked for (`?rates=false`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct Net {
     /// Ports, bridge and the links of services.
     pub links: Vec<NetLink>,
@@ -24,6 +25,7 @@ pub struct Net {
 
 /// One link of the gateway.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct NetLink {
     /// Name of the interface.
     pub name: String,
@@ -55,6 +57,7 @@ pub struct NetLink {
 
 /// Whose a link is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum LinkKind {
     /// The port to the Internet.
@@ -69,6 +72,7 @@ pub enum LinkKind {
 
 /// `[wan] upload` and `download` of `gateway.toml`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct NetLine {
     /// Towards the Internet; `None`: the household did not say.
     pub upload_bits_per_second: Option<u64>,
@@ -78,6 +82,7 @@ pub struct NetLine {
 
 /// The queues of a direction of the line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct NetQueues {
     /// `up` or `down`.
     pub direction: String,
@@ -91,6 +96,7 @@ pub struct NetQueues {
 
 /// One queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct NetQueue {
     /// The service whose it is; `None`: the home's of this class.
     pub service: Option<String>,
@@ -114,6 +120,7 @@ pub struct NetQueue {
 
 /// A host of the home or a service, and what it does in the network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct Talker {
     /// Its address.
     pub address: String,
@@ -137,6 +144,7 @@ pub struct Talker {
 
 /// Packets that were not passed on, by reason and place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct Drop {
     /// Name of the reason ([`crate::drops`]).
     pub reason: String,
@@ -154,6 +162,7 @@ pub struct Drop {
 
 /// `GET /v1/net/sessions?host=ADDRESS` or `?service=NAME`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct Sessions {
     /// Flows now.
     pub sessions: Vec<Session>,
@@ -163,6 +172,7 @@ pub struct Sessions {
 
 /// One flow.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct Session {
     /// `tcp`, `udp` or `icmp`.
     pub protocol: String,
@@ -188,6 +198,7 @@ pub struct Session {
 
 /// `GET /v1/net/trace?source=&destination=&port=&protocol=&from=`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct Trace {
     /// The side that the packet comes from: `lan`, `wan` or `service`.
     pub from: String,
@@ -215,6 +226,7 @@ pub struct Trace {
 
 /// One thing that is found about a packet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct TraceStep {
     /// What it is about, one word.
     pub step: String,

@@ -475,6 +475,82 @@ fn placeholders_become_facts_of_this_gateway() {
     );
 }
 
+/// A thousand manifests with one line spoilt each, by a fixed seed: what is wrong is told of its line.
+#[test]
+fn a_thousand_spoilt_manifests_are_each_told_where_and_why() {
+    let seed = 0x4865_6172_7468_u64;
+    let mut dice = seed;
+    let mut below = |end: usize| {
+        dice = dice
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from((dice >> 33) % end as u64).unwrap()
+    };
+    // given the documented example, and where a key with a value stands in it
+    let good = documented();
+    let lines: Vec<&str> = good.lines().collect();
+    let keys: Vec<usize> = (0..lines.len())
+        .filter(|&at| {
+            lines[at]
+                .split_once(" = ")
+                .is_some_and(|(key, _)| !key.starts_with('#'))
+        })
+        .collect();
+    for number in 0..1000 {
+        // when one of them is spoilt
+        let at = keys[below(keys.len())];
+        let (key, _) = lines[at].split_once(" = ").unwrap();
+        let junk: String = (0..1 + below(12))
+            .map(|_| char::from(b'a' + below(26) as u8))
+            .collect();
+        let spoilt = match below(6) {
+            0 => format!("{key}{junk}_ = 1"),
+            1 => format!("{}\n{}", lines[at], lines[at]),
+            2 => format!("{key} = {{ {junk} = 1 }}"),
+            3 => format!("{key} = 1979-05-27"),
+            4 => format!("{key} = [[{}]]", below(9)),
+            _ => format!("{key} = {junk}"),
+        };
+        let mut text: Vec<&str> = lines.clone();
+        text[at] = &spoilt;
+        let text = text.join("\n");
+        // then it is no manifest, and each fault has a line of the file and a sentence
+        let told = match Manifest::parse("m.toml", &text) {
+            Ok(_) => panic!("number {number}: {spoilt:?} passed"),
+            Err(errors) => errors.lines().to_vec(),
+        };
+        for fault in &told {
+            let mut parts = fault.splitn(3, ':');
+            assert_eq!(parts.next(), Some("m.toml"), "{spoilt:?}: {fault}");
+            let line = parts.next().and_then(|line| line.parse::<usize>().ok());
+            assert!(
+                line.is_some_and(|line| line <= lines.len() + 1),
+                "{spoilt:?}: {fault}"
+            );
+            let words = parts
+                .next()
+                .map_or(0, |text| text.split_whitespace().count());
+            assert!(words >= 3, "{spoilt:?}: {fault}");
+        }
+        let near = |fault: &String| {
+            let line = fault
+                .split(':')
+                .nth(1)
+                .and_then(|line| line.parse::<usize>().ok());
+            line.is_some_and(|line| line.abs_diff(at + 1) <= 1)
+        };
+        // (a key that is missing is told of its table)
+        let missing = told
+            .iter()
+            .any(|fault| fault.contains("missing") || fault.contains("must be given"));
+        assert!(
+            missing || told.iter().any(near),
+            "line {}: {spoilt:?}: {told:#?}",
+            at + 1
+        );
+    }
+}
+
 proptest! {
     #[test]
     fn random_text_is_a_manifest_or_faults_and_never_a_panic(text in "\\PC{0,200}") {
