@@ -1,10 +1,29 @@
 """What a test does on the gateway: commands on its console, and questions to its API."""
 
 import base64
+import hashlib
 import json
+import os
+import pathlib
+import subprocess
 import time
 
 CHUNK = 480  # bytes of base64 a line: the shell of the console takes 1023 characters
+
+REPO = pathlib.Path(__file__).resolve().parents[2]
+KEY = pathlib.Path(os.environ.get("HEARTH_KEY", REPO / "target/keys/hearth.pem"))
+PACKAGES = "/data/hearth/packages"
+
+
+def signature(manifest, key=KEY):
+    """The signature of a manifest as a vendor makes it who has only openssl."""
+
+    def openssl(*words, data=None):
+        return subprocess.run(["openssl", *words], input=data, stdout=subprocess.PIPE, check=True).stdout
+
+    public = openssl("pkey", "-in", key, "-pubout", "-outform", "DER")
+    signed = openssl("dgst", "-sha256", "-sign", key, data=manifest)
+    return f"ecdsa-p256-sha256 {hashlib.sha256(public).hexdigest()[:16]} {signed.hex()}\n"
 
 
 class Gateway:
@@ -56,6 +75,12 @@ class Gateway:
         for at in range(0, len(text), CHUNK):
             self.check(f"echo {text[at : at + CHUNK]} >>{path}.base64")
         self.check(f"base64 -d {path}.base64 >{path} && rm {path}.base64")
+
+    def sign(self, name):
+        """Signs the package of this name, whose manifest has changed."""
+        manifest = f"{PACKAGES}/{name}/manifest.toml"
+        data = base64.b64decode("".join(self.check(f"base64 {manifest}").split()))
+        self.write(f"{PACKAGES}/{name}/signature", signature(data).encode())
 
     def wait(self, what, seconds, question):
         """Asks until the answer is true, and returns it. A gateway that does not answer yet is asked again."""

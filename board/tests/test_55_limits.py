@@ -204,6 +204,7 @@ def impossible(gateway):
     manifest = f"sed 's/\"glutton\"/\"impossible\"/; s/cores = .*/cores = [63]/' {PACKAGES}/glutton/manifest.toml"
     gateway.check(f"mkdir {folder} && {manifest} >{folder}/manifest.toml")
     gateway.check(f"ln {PACKAGES}/glutton/image.squashfs {folder}/")
+    gateway.sign("impossible")
     gateway.restart_manager()
     yield "impossible"
     gateway.check(f"rm -r {folder}")

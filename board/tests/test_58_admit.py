@@ -25,6 +25,8 @@ def three(booted):
         )
     line = '[access]\\nnetwork = "wan"\\n[resources.network]\\nreserve-up = "2 Mbit/s"\\nclass = "interactive"\\n'
     booted.check(f"printf '{line}' >>{PACKAGES}/first/manifest.toml")
+    for name in NAMES:
+        booted.sign(name)
     booted.restart_manager()
     for name in ("first", "second"):
         booted.check(f"hearth start {name}", timeout=120)

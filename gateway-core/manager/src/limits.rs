@@ -279,3 +279,6 @@ pub const CHECKPOINT_MAX: u64 = 4 * 1024 * 1024;
 
 /// Bytes of records that are read at once while they are sent to whoever asked.
 pub const USAGE_READ_MAX: usize = 64 * 1024;
+
+/// Piece of an image that is read or copied at once, bytes: whole blocks, and little of a small machine's memory.
+pub const PIECE: usize = 256 * 1024;

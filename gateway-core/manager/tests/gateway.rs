@@ -38,6 +38,7 @@ fn a_boot_starts_what_is_installed_with_link_limits_and_plan() {
     let faults = "[service]\nname = \"Bad Name\"\nversion = 1\nexec = \"x\"\nusr = 1\n\
                   [resources.memory]\nmax = \"1 KiB\"\n[resources.pids]\nmax = 0\n[acces]\n";
     gateway.write("data/hearth/packages/bad/manifest.toml", faults);
+    gateway.sign("bad");
     gateway.start_net();
     // when it boots
     gateway.boot();

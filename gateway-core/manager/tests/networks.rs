@@ -40,6 +40,7 @@ fn with_host() -> Gateway {
     assert!(text.contains(exec));
     let told = "exec = [\"/bin/names\", \"${lan.address}\", \"${lan.pool-first}\"]";
     gateway.write(manifest, &text.replace(exec, told));
+    gateway.sign("names");
     gateway.start_net();
     gateway.boot();
     gateway.wait_for("names", "Active");

@@ -22,6 +22,29 @@ pub fn date(seconds: u64) -> (u64, u64, u64) {
     (year, month, day)
 }
 
+/// Days since 1970 of a day as `2026-11-25`; `None` for any other text, and for a day that no calendar has.
+#[must_use]
+pub fn day(text: &str) -> Option<u64> {
+    let digits = |part: &str, count: usize| {
+        let whole = part.len() == count && part.bytes().all(|b| b.is_ascii_digit());
+        part.parse::<u64>().ok().filter(|_| whole)
+    };
+    let mut parts = text.splitn(3, '-');
+    let year = digits(parts.next()?, 4).filter(|year| *year >= 1970)?;
+    let month = digits(parts.next()?, 2)?;
+    let wanted = (year, month, digits(parts.next()?, 2)?);
+    // At most a year and a month from the year's first day, so the search is short.
+    let first = (year - 1970) * 365;
+    (first..first + 366 + (year - 1970) / 4 + 1).find(|days| date(days * DAY) == wanted)
+}
+
+/// `2026-11-25`, of days since 1970.
+#[must_use]
+pub fn day_text(days: u64) -> String {
+    let (year, month, day) = date(days.saturating_mul(DAY));
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
 /// `2026-11`
 #[must_use]
 pub fn month(seconds: u64) -> String {
@@ -55,6 +78,25 @@ mod tests {
             assert_eq!(time(seconds), text);
         }
         assert_eq!(month(1_795_598_040), "2026-11");
+    }
+
+    #[test]
+    fn a_day_is_read_as_it_is_written() {
+        for days in (0..2_000_000).step_by(97) {
+            assert_eq!(day(&day_text(days)), Some(days).filter(|d| *d < 2_932_897));
+        }
+        for text in [
+            "",
+            "2026-11",
+            "2026-02-29",
+            "2026-13-01",
+            "2026-1-01",
+            "+026-01-01",
+            "1969-12-31",
+            "2026-11-25Z",
+        ] {
+            assert_eq!(day(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -43,6 +43,15 @@ impl Paths {
         ]
     }
 
+    /// The keys of vendors that this gateway trusts: the firmware's and the household's.
+    #[must_use]
+    pub fn trust(&self) -> [PathBuf; 2] {
+        [
+            self.at("/etc/hearth/trust.toml"),
+            self.at("/data/hearth/trust.toml"),
+        ]
+    }
+
     /// What the services that run were planned for: the gateway's own networks, as text.
     #[must_use]
     pub fn planned_for(&self) -> PathBuf {
@@ -134,14 +143,23 @@ pub fn wall() -> u64 {
 /// # Errors
 /// As read(2); `InvalidData` for more bytes, or for bytes that are no UTF-8.
 pub fn read_text(path: &Path, max: u64) -> io::Result<String> {
+    String::from_utf8(read_bytes(path, max)?)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "no UTF-8 text"))
+}
+
+/// A file of at most `max` bytes.
+///
+/// # Errors
+/// As read(2); `InvalidData` for more bytes.
+pub fn read_bytes(path: &Path, max: u64) -> io::Result<Vec<u8>> {
     use std::io::Read;
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     std::fs::File::open(path)?
         .take(max + 1)
-        .read_to_string(&mut text)?;
-    if text.len() as u64 > max {
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > max {
         let what = format!("longer than {max} bytes");
         return Err(io::Error::new(io::ErrorKind::InvalidData, what));
     }
-    Ok(text)
+    Ok(bytes)
 }

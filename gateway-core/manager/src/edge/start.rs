@@ -1,6 +1,7 @@
 //! The manager's half of a start: image, data folder, cgroup; then the plan and the descriptors that
 //! PID 1 needs to start the service, and to start it again without us.
 
+use super::image::Checked;
 use super::packages::Found;
 use super::paths::{Paths, could_not, reason};
 use super::storage::{Place, Sharing};
@@ -49,7 +50,11 @@ impl Starter {
     pub fn prepare(&self, id: ServiceId, package: &Found) -> Result<(), String> {
         let manifest = &package.manifest;
         let place = self.place.clone()?;
-        image::mount(&package.image, &self.paths.image(manifest.name()))?;
+        let checked = match self.paths.is_machine() {
+            true => Checked::EachRead,
+            false => Checked::Once,
+        };
+        image::mount(&package.image, &self.paths.image(manifest.name()), checked)?;
         self.make_data(id, manifest)?;
         match place {
             // Its pages are charged to the service's memory.

@@ -6,6 +6,8 @@ pub mod init;
 pub mod net;
 pub mod record;
 
+use hearth_package::verity::Builder;
+use hearth_package::{SecretKey, hex};
 use init::Init;
 use net::Net;
 use std::fs;
@@ -43,6 +45,11 @@ pub struct Gateway {
 
 /// `[access]` of a service with a port.
 pub const WITH_PORT: &str = "network = \"lan\"\nlisten = [\"lan tcp 8080 -> 80\"]\n";
+
+/// The key of the vendor of all packages here.
+pub fn vendor_key() -> SecretKey {
+    SecretKey::from_random(&[1; 32]).unwrap()
+}
 
 fn kernel_log(root: &Path) -> fs::File {
     let path = root.join("dev/kmsg");
@@ -91,6 +98,11 @@ impl Gateway {
             include_str!("../../../../board/common/gateway.toml"),
         );
         gateway.write("etc/hearth/release", "test 1\n");
+        let pem = vendor_key().public().to_pem().unwrap();
+        gateway.write(
+            "etc/hearth/trust.toml",
+            &format!("[[key]]\nvendor = \"test\"\npublic = \"\"\"\n{pem}\"\"\"\n"),
+        );
         gateway.write("sys/fs/cgroup/cgroup.subtree_control", "");
         gateway.write("sys/fs/cgroup/services/cgroup.subtree_control", "");
         for group in ["services", "system"] {
@@ -132,7 +144,6 @@ impl Gateway {
              reserve = \"5 %\"\n[resources.pids]\nmax = 8\n[access]\n{access}\n{sections}"
         );
         let package = format!("data/hearth/packages/{name}");
-        self.write(&format!("{package}/manifest.toml"), &manifest);
         self.write(&format!("{package}/image/hello"), name);
         let image = self.path(&format!("{package}/image.squashfs"));
         let made = Command::new("mksquashfs")
@@ -142,6 +153,19 @@ impl Gateway {
             .status()
             .expect("mksquashfs (package squashfs-tools)");
         assert!(made.success());
+        let mut bytes = fs::read(&image).unwrap();
+        let mut tree = Builder::default();
+        tree.update(&bytes).unwrap();
+        let tree = tree.finish().unwrap();
+        let sealed = format!(
+            "[package]\nvendor = \"test\"\narchitecture = \"386\"\nsize = {}\nroot-hash = \"{}\"\n",
+            bytes.len(),
+            hex::text(&tree.root)
+        );
+        bytes.extend_from_slice(&tree.bytes);
+        fs::write(&image, bytes).unwrap();
+        self.write(&format!("{package}/manifest.toml"), &(manifest + &sealed));
+        self.sign(name);
         for file in [
             "memory.max",
             "memory.high",
@@ -161,6 +185,14 @@ impl Gateway {
             &format!("sys/fs/cgroup/services/{name}/memory.current"),
             "4096\n",
         );
+    }
+
+    /// Signs a package's manifest as it is now.
+    pub fn sign(&self, name: &str) {
+        let package = format!("data/hearth/packages/{name}");
+        let manifest = self.read(&format!("{package}/manifest.toml"));
+        let signature = vendor_key().sign(manifest.as_bytes());
+        self.write(&format!("{package}/signature"), &format!("{signature}\n"));
     }
 
     /// Starts a netpath.

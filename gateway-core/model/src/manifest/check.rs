@@ -5,7 +5,7 @@ use super::fault::{Faults, shown};
 use super::raw::{At, RawManifest, Section};
 use super::{
     ExtraSyscall, LIST_MAX, LinkKind, Listen, ManifestErrors, Network, STOP_GRACE_DEFAULT_MS,
-    USER_DEFAULT, placeholder, resources, value,
+    USER_DEFAULT, placeholder, resources, sealed, value,
 };
 use crate::protocol::RestartPolicy;
 use core::ops::Range;
@@ -22,6 +22,7 @@ pub(super) fn check(raw: RawManifest<'_>) -> Result<Manifest, ManifestErrors> {
     let resources = resources::check(file.section(all, "resources"), access.network, all);
     let health = health(file.section(all, "health"), all);
     let (policies, extra_syscalls) = sandbox(file.section(all, "sandbox"), all);
+    let sealed = sealed::sealed(file.section(all, "package"), all);
     file.finish(all);
     faults.finish()?;
     match (service, resources) {
@@ -32,6 +33,7 @@ pub(super) fn check(raw: RawManifest<'_>) -> Result<Manifest, ManifestErrors> {
             health,
             policies,
             extra_syscalls,
+            sealed,
         }),
         // A part that could not be built said why, or the file was malformed: `finish` has left.
         (Some(_) | None, _) => unreachable!("a part without a value and without a fault"),

@@ -2,7 +2,7 @@
 
 use super::{
     Device, ExtraSyscall, Grant, LinkKind, Listen, ManifestErrors, Network, RawManifest,
-    STORAGE_BYTES_PER_FILE,
+    STORAGE_BYTES_PER_FILE, Sealed,
 };
 use crate::ServiceName;
 use crate::cgroup::Limits;
@@ -19,6 +19,7 @@ pub struct Manifest {
     pub(super) health: Health,
     pub(super) policies: Vec<String>,
     pub(super) extra_syscalls: Vec<ExtraSyscall>,
+    pub(super) sealed: Option<Sealed>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -230,5 +231,10 @@ impl Manifest {
     #[must_use]
     pub fn extra_syscalls(&self) -> &[ExtraSyscall] {
         &self.extra_syscalls
+    }
+    /// `package`: what the packer added; `None` before it is packed.
+    #[must_use]
+    pub fn sealed(&self) -> Option<&Sealed> {
+        self.sealed.as_ref()
     }
 }

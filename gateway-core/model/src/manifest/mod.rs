@@ -15,12 +15,14 @@ mod fault;
 mod placeholder;
 mod raw;
 mod resources;
+mod sealed;
 mod value;
 
 pub use checked::Manifest;
 pub use device::Device;
 pub use fault::{ManifestErrors, nearest};
 pub use raw::RawManifest;
+pub use sealed::{ARCHITECTURE, IMAGE_BLOCK, IMAGE_MAX, Sealed};
 
 use crate::protocol::{Transport, Zone};
 use crate::units::Bytes;

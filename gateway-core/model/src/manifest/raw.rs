@@ -106,6 +106,11 @@ impl<'t> Section<'t> {
         }
     }
 
+    /// Whether the file has it.
+    pub(super) fn is_there(&self) -> bool {
+        self.table.is_some()
+    }
+
     /// The value under `key`, read by `parse`; `None` where there is none or it is faulty.
     pub(super) fn optional<T>(
         &mut self,
