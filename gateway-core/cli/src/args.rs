@@ -1,6 +1,8 @@
 //! The command line. Usage errors end with status 2 (clap's own).
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
+use hearth_client::top::Sort;
 use hearth_model::ServiceName;
 use hearth_model::protocol::{NoPorts, WanPorts};
 use std::path::PathBuf;
@@ -22,6 +24,8 @@ hearth - look after this gateway
   hearth why NAME         what makes a service slow, or keeps it from running
   hearth doctor           what is wrong, and what to do about it
   hearth events [-f]      what happened since the boot; -f goes on
+  hearth top              what each service uses now, until Ctrl-C; --once: one look,
+                          --sort cpu|memory|disk|network|pids|waits|rank, --every 5
   hearth net              links, line, who talks most, what was dropped and why
   hearth net sessions [--host ADDRESS] [--service NAME]
                           connections that pass now
@@ -42,14 +46,15 @@ hearth - look after this gateway
                           are the records (or an export) as the gateway wrote them?
   hearth poweroff         stop everything in order and switch off
   hearth reboot           stop everything in order and start again
+  hearth api PATH         what the API answers to a GET, as /v1/openapi.json
   hearth banner           the three lines shown at login
 
---json after any of these but help, poweroff, reboot and banner prints the answer
+--json after any of these but help, poweroff, reboot, api and banner prints the answer
 for programs. Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 the gateway
 does not answer. HEARTH_API=PATH asks at another socket.
 ";
 
-/// The whole command line.
+/// Look after this gateway
 #[derive(Parser)]
 #[command(
     name = "hearth",
@@ -99,6 +104,8 @@ pub(crate) enum Command {
         #[arg(short, long)]
         follow: bool,
     },
+    /// Show what each service uses now.
+    Top(Watch),
     /// Tell what the network does.
     Net(Net),
     /// Ports that the Internet reaches in the home.
@@ -110,6 +117,11 @@ pub(crate) enum Command {
     Poweroff,
     /// Start again.
     Reboot,
+    /// Print what the API answers to a GET.
+    Api {
+        /// A path, as /v1/openapi.json.
+        path: String,
+    },
     /// Print the lines shown at login.
     Banner,
 }
@@ -182,6 +194,32 @@ pub(crate) struct Rank {
     pub(crate) clear: bool,
     #[command(flatten)]
     pub(crate) format: Format,
+}
+
+/// How to show what is used.
+#[derive(clap::Args)]
+pub(crate) struct Watch {
+    /// Look once, for a second, and list everybody.
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Who comes first.
+    #[arg(long, default_value = "cpu", value_parser = sort())]
+    pub(crate) sort: Sort,
+    /// Seconds between two looks.
+    #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=3600))]
+    pub(crate) every: u16,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+/// The words of `--sort`.
+fn sort() -> impl TypedValueParser<Value = Sort> {
+    PossibleValuesParser::new(Sort::ALL.map(Sort::name)).map(|word| {
+        Sort::ALL
+            .into_iter()
+            .find(|sort| sort.name() == word)
+            .unwrap_or(Sort::Cpu)
+    })
 }
 
 /// What to tell of the network.

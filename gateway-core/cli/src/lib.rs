@@ -2,7 +2,7 @@
 //! the Unix socket, the words in which states and amounts are told to people, and the text that the
 //! command prints.
 //!
-//! [`words`], [`render`], [`room`], [`why`], [`usage`], [`action`] and [`banner`] are pure: a value in, a text or
+//! [`words`], [`render`], [`room`], [`why`], [`usage`], [`top`], [`action`] and [`banner`] are pure: a value in, a text or
 //! verdict out.
 //! Only [`client`] touches a socket. What this crate refuses to do: decide anything about a service;
 //! the manager decides, this crate asks and tells.
@@ -14,6 +14,7 @@ pub mod client;
 pub mod limits;
 pub mod render;
 pub mod room;
+pub mod top;
 pub mod usage;
 pub mod why;
 pub mod words;

@@ -5,6 +5,12 @@ use core::time::Duration;
 /// Width of a serial console, columns (VT100).
 pub const COLUMNS: usize = 80;
 
+/// Lines of a serial console (VT100: 24) but the one where the cursor stays.
+pub const SCREEN_LINES: usize = 23;
+
+/// Until `hearth top` shows something, where it looks less often than that.
+pub const TOP_FIRST: Duration = Duration::from_secs(1);
+
 /// Longest wait for an answer that the manager has at hand. It answers in milliseconds; a loaded
 /// 1.2 GHz core, or its emulation, may take seconds.
 pub const ANSWER_WAIT: Duration = Duration::from_secs(20);

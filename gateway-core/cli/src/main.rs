@@ -10,8 +10,11 @@ mod args;
 mod console;
 mod events;
 mod forwards;
+#[cfg(test)]
+mod manual;
 mod network;
 mod run;
+mod watch;
 
 use clap::Parser;
 use hearth_client::client::{Api, Failure};

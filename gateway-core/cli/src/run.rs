@@ -7,6 +7,7 @@ use crate::console::{Dots, print, print_json};
 use crate::events;
 use crate::forwards;
 use crate::network;
+use crate::watch;
 use hearth_client::action::{Progress, Verb, judge};
 use hearth_client::banner::{self, Machine};
 use hearth_client::client::{Answer, Api, Failure, Silence};
@@ -85,6 +86,8 @@ pub(crate) async fn run(api: &Api, command: Command) -> Result<ExitCode, Trouble
             });
         }
         Command::Events { format, follow } => events::events(api, &format, follow).await?,
+        Command::Top(args) => watch::top(api, &args).await?,
+        Command::Api { path } => print(api.get(&path).await?.body())?,
         Command::Net(net) => network::net(api, &net).await?,
         Command::Forward(action) => forwards::forward(api, &action).await?,
         Command::Usage(usage) => accounts::usage(api, &usage).await?,
