@@ -94,7 +94,7 @@ def test_top_tells_what_each_service_uses(gateway):
     uses = json.loads(gateway.check("hearth top --once --sort rank --json"))
     rows = {row["name"]: row for row in uses["rows"]}
     # then services are there by rank, and the gateway's own groups
-    ranked = [row["name"] for row in sorted(gateway.json("rank"), key=lambda row: row["rank"])]
+    ranked = [row["service"] for row in sorted(gateway.json("rank"), key=lambda row: row["rank"])]
     assert [row["name"] for row in uses["rows"]] == [*ranked, "forwarding", "system"]
     for name in ("dnsmasq", "nginx", "web"):
         row = rows[name]
@@ -109,3 +109,32 @@ def test_top_tells_what_each_service_uses(gateway):
     frames = text.split("\x1b[H")[1:]
     assert all(len(frame.splitlines()) <= 24 for frame in frames), text
     assert gateway.pids()["hearth-manager"] == pid
+
+
+def test_a_support_bundle_has_what_a_helper_needs_and_nothing_private(lan, lease, gateway):
+    # given a home whose host has asked the gateway for something
+    lan.get("http://192.168.1.1:8080/?pin=4711")
+    host, mac = lease["ip"], gateway.check("cat /sys/class/net/eth1/address").strip()
+    # when a bundle is made with a manager that lives, and with one that does not answer
+    made = json.loads(gateway.check("hearth support-bundle --json", 120))
+    dead = json.loads(gateway.check("HEARTH_API=/nowhere hearth support-bundle /tmp/dead.tar --json", 120))
+    try:
+        # then it has what was asked for, within its bound
+        assert made["bytes"] < 2.5 * 1024 * 1024
+        assert {"kernel.log", "api/status.json", "api/doctor.json", "api/net.json", "run/hearth/events"} <= set(
+            made["parts"]
+        )
+        assert {"cgroup/services/nginx.txt", "run/hearth/logs/nginx"} <= set(made["parts"])
+        assert made["missing"] == []
+        # and the dead one all but the manager's answers
+        assert [part for part in made["parts"] if not part.startswith("api/")] == dead["parts"]
+        assert "does not answer" in dead["missing"][0]
+        # and it unpacks, and no file has what is the people's
+        gateway.check("cd /tmp && tar xf hearth-support.tar")
+        assert gateway.run(f"grep -rl -e '{host}' -e '{mac}' -e 4711 /tmp/hearth-support")[1] == 1
+        limits = gateway.read("/tmp/hearth-support/cgroup/services/nginx.txt")
+        assert "memory.max: 67108864" in limits
+        assert "home-" in gateway.read("/tmp/hearth-support/run/hearth/logs/nginx")
+        assert "api/status.json" in gateway.read("/tmp/hearth-support/CONTENTS")
+    finally:
+        gateway.check("rm -rf /tmp/hearth-support /tmp/hearth-support.tar /tmp/dead.tar")

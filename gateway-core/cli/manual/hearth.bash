@@ -64,6 +64,9 @@ _hearth() {
             hearth,stop)
                 cmd="hearth__subcmd__stop"
                 ;;
+            hearth,support-bundle)
+                cmd="hearth__subcmd__support__subcmd__bundle"
+                ;;
             hearth,top)
                 cmd="hearth__subcmd__top"
                 ;;
@@ -104,7 +107,7 @@ _hearth() {
 
     case "${cmd}" in
         hearth)
-            opts="-h -V --help --version help ps status start stop restart rank logs why doctor events top net forward usage poweroff reboot api banner"
+            opts="-h -V --help --version help ps status start stop restart rank logs why doctor events top net forward usage support-bundle poweroff reboot api banner"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -416,6 +419,24 @@ _hearth() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hearth__subcmd__support__subcmd__bundle)
+            opts="-h --root --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --root)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

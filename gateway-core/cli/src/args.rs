@@ -39,6 +39,9 @@ hearth - look after this gateway
                           in the Internet is port 22 of that host (or of a service)
   hearth forward remove PROTOCOL PORT
                           close it; a range is written as 8000-8010
+  hearth support-bundle [FILE]
+                          all that a helper needs to know, without what is private,
+                          as a tar file of at most 2 MiB; - writes it to the output
   hearth usage            what each service used this month; --month 2026-11, --csv
   hearth usage export     the signed records, to keep elsewhere
   hearth usage key        the public key that they are signed with
@@ -113,6 +116,8 @@ pub(crate) enum Command {
     Forward(ForwardAction),
     /// What services used.
     Usage(Usage),
+    /// Write down all that a helper needs to know.
+    SupportBundle(Bundle),
     /// Switch off.
     Poweroff,
     /// Start again.
@@ -192,6 +197,19 @@ pub(crate) struct Rank {
     /// Rank nobody: all services are equal again.
     #[arg(long, conflicts_with = "names")]
     pub(crate) clear: bool,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+/// Where to write a support bundle.
+#[derive(clap::Args)]
+pub(crate) struct Bundle {
+    /// The file, which is written anew; - for the standard output.
+    #[arg(default_value = "/tmp/hearth-support.tar")]
+    pub(crate) file: PathBuf,
+    /// Root of the gateway's files.
+    #[arg(long, hide = true, default_value = "/")]
+    pub(crate) root: PathBuf,
     #[command(flatten)]
     pub(crate) format: Format,
 }

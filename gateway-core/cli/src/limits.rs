@@ -40,3 +40,18 @@ pub const LANDLOCK_LEVELS: u32 = 6;
 
 /// Longest line of a service's log that is kept in one piece, bytes; a longer one is split.
 pub const LOG_LINE_MAX: usize = 64 * 1024;
+
+/// Largest part of a support bundle, bytes: the end of a longer one is taken, which is what happened last.
+pub const PART_MAX: usize = 64 * 1024;
+
+/// All parts of a support bundle together, bytes: it fits in memory beside all else, and in a mail.
+pub const BUNDLE_MAX: usize = 2 * 1024 * 1024;
+
+/// Longest wait for each answer of the manager that goes into a support bundle; `/v1/doctor` takes some seconds.
+pub const BUNDLE_WAIT: Duration = Duration::from_secs(10);
+
+/// Files of one folder that are looked at for a support bundle: each service, twice.
+pub const BUNDLE_FILES_MAX: usize = 512;
+
+/// Largest record of the kernel's log, bytes (kernel/printk, `PRINTK_MESSAGE_MAX`, and its prefix).
+pub const KERNEL_RECORD_MAX: usize = 8 * 1024;

@@ -7,6 +7,7 @@
 mod accounts;
 mod admission;
 mod args;
+mod bundle;
 mod console;
 mod events;
 mod forwards;

@@ -3,6 +3,7 @@
 use crate::accounts;
 use crate::admission;
 use crate::args::{Command, Format, HELP, Target};
+use crate::bundle;
 use crate::console::{Dots, print, print_json};
 use crate::events;
 use crate::forwards;
@@ -91,6 +92,7 @@ pub(crate) async fn run(api: &Api, command: Command) -> Result<ExitCode, Trouble
         Command::Net(net) => network::net(api, &net).await?,
         Command::Forward(action) => forwards::forward(api, &action).await?,
         Command::Usage(usage) => accounts::usage(api, &usage).await?,
+        Command::SupportBundle(args) => bundle::bundle(api, &args).await?,
         Command::Poweroff => system(api, "poweroff").await?,
         Command::Reboot => system(api, "reboot").await?,
         Command::Banner => return greet(api).await,
