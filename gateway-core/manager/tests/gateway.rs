@@ -73,6 +73,12 @@ fn a_boot_starts_what_is_installed_with_link_limits_and_plan() {
         gateway.read("sys/fs/cgroup/services/memory.min"),
         "33554432"
     );
+    // who together never have the system's part
+    assert_eq!(
+        gateway.read("sys/fs/cgroup/services/memory.max"),
+        ((256 - 192) << 20).to_string()
+    );
+    assert_eq!(gateway.read("sys/fs/cgroup/services/pids.max"), "30720");
     assert_eq!(
         gateway.read("sys/fs/cgroup/cgroup.subtree_control"),
         "+cpu +memory +pids"

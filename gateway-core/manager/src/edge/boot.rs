@@ -84,7 +84,9 @@ async fn start(paths: Paths) -> Result<End, String> {
     let shares = Shares::of(&gateway.reserve, budget.total.cpu);
     let groups = cgroup::make_root(&paths.cgroups()).and_then(|()| {
         cgroup::set_share(&paths.cgroups(), shares.services)?;
-        cgroup::set_share(&paths.at("/sys/fs/cgroup/system"), shares.system)
+        cgroup::set_share(&paths.at("/sys/fs/cgroup/system"), shares.system)?;
+        let most = budget.for_services();
+        cgroup::keep_from_services(&paths.cgroups(), most.memory, most.pids)
     });
     problems.extend(groups.err().map(Problem::of_gateway));
 

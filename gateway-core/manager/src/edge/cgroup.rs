@@ -195,6 +195,20 @@ pub fn set_share(folder: &Path, weight: u16) -> Result<(), String> {
     write(&file, &weight.to_string()).map_err(|e| could_not("write", &file, &e))
 }
 
+/// Keeps the system's part of memory and processes from all services together: at their end a service waits or
+/// ends for another one, and never the gateway's own processes, whatever the services' own maxima add up to.
+///
+/// # Errors
+/// A sentence.
+pub fn keep_from_services(folder: &Path, memory: Bytes, pids: u32) -> Result<(), String> {
+    let memory = memory.0 / PAGE * PAGE;
+    for (file, value) in [("memory.max", memory), ("pids.max", pids.into())] {
+        let path = folder.join(file);
+        write(&path, &value.to_string()).map_err(|e| could_not("write", &path, &e))?;
+    }
+    Ok(())
+}
+
 /// Lets a disk be throttled in the groups below: writing a limit, even none, begins the group's slice
 /// of time, without which a 32-bit kernel panics (hearth-init, `throttle.rs`, says how).
 ///

@@ -110,6 +110,8 @@ impl Gateway {
         }
         gateway.write("sys/fs/cgroup/services/memory.min", "0\n");
         gateway.write("sys/fs/cgroup/services/memory.low", "0\n");
+        gateway.write("sys/fs/cgroup/services/memory.max", "max\n");
+        gateway.write("sys/fs/cgroup/services/pids.max", "max\n");
         gateway
     }
 
