@@ -15,7 +15,7 @@ def test_a_gateway_that_is_well_is_told_so(lan, gateway):
     assert code == 0, text
     assert "All is well." in text
     names = [check["name"] for check in report["checks"]]
-    assert names == ["link", "address", "dns", "wan", "nat", "services", "storage", "time"]
+    assert names == ["link", "address", "dns", "wan", "nat", "services", "congestion", "storage", "time"]
     assert {check["outcome"] for check in report["checks"]} == {"good"}
 
 

@@ -1,6 +1,7 @@
 //! What is wrong with this gateway: checks in the order in which a packet needs things, one cause, one advice. Pure: facts in,
 //! a report out.
 
+use super::congestion::Scarce;
 use crate::limits::{CLOCK_EARLIEST, NAT_FULL_PERCENT, STORAGE_FULL_PERCENT};
 use hearth_model::api::{Check, Doctor, Kind, Outcome, Service, Status};
 use hearth_model::calendar;
@@ -64,6 +65,7 @@ pub fn diagnose(facts: &Facts) -> Doctor {
         ("wan", wan(facts)),
         ("nat", nat(facts)),
         ("services", services(facts)),
+        ("congestion", congestion(facts)),
         ("storage", storage(facts)),
         ("time", time(facts)),
     ];
@@ -245,6 +247,19 @@ fn services(facts: &Facts) -> Result<String, Wrong> {
     Ok(format!("{} run as asked", wanted.count()))
 }
 
+/// Who waits for whom. A full data partition is the next check's.
+fn congestion(facts: &Facts) -> Result<String, Wrong> {
+    let mut short = facts.status.congestion.iter();
+    match short.find(|one| one.resource != Scarce::Storage.name()) {
+        Some(one) => {
+            let advice = one.advice.clone();
+            let cause = one.text.strip_suffix(&format!("; {advice}"));
+            Err((cause.unwrap_or(&one.text).to_owned(), advice))
+        }
+        None => Ok("nobody waits for another".to_owned()),
+    }
+}
+
 fn storage(facts: &Facts) -> Result<String, Wrong> {
     let Some((used, all)) = facts.data else {
         return Err((
@@ -311,7 +326,7 @@ fn is_faulty(row: &Service) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hearth_model::api::{NatJson, WanJson};
+    use hearth_model::api::{Congestion, NatJson, WanJson};
 
     fn row(name: &str, address: Option<&str>) -> Service {
         let row = serde_json::json!({
@@ -321,6 +336,19 @@ mod tests {
             "storage_bytes": 10, "storage_max_bytes": 100,
         });
         serde_json::from_value(row).unwrap()
+    }
+
+    fn uplink() -> Congestion {
+        Congestion {
+            resource: "uplink".into(),
+            culprit: "backup".into(),
+            victims: vec!["video".into()],
+            since_seconds: 9,
+            text: "backup takes so much of the line to the Internet that video waits; hearth rank \
+                   video backup: video then comes before backup"
+                .into(),
+            advice: "hearth rank video backup: video then comes before backup".into(),
+        }
     }
 
     fn good() -> Facts {
@@ -366,7 +394,15 @@ mod tests {
         assert_eq!(
             names,
             [
-                "link", "address", "dns", "wan", "nat", "services", "storage", "time"
+                "link",
+                "address",
+                "dns",
+                "wan",
+                "nat",
+                "services",
+                "congestion",
+                "storage",
+                "time"
             ]
         );
     }
@@ -380,7 +416,7 @@ mod tests {
             facts.router = Answer::NotAsked;
             facts.resolvers.clear();
         };
-        let cases: [Case; 14] = [
+        let cases: [Case; 15] = [
             (
                 |f| {
                     f.wan.1 = Port::Down;
@@ -457,6 +493,12 @@ mod tests {
                 "services",
                 "web is Restarting: exit status 1",
                 "hearth logs web",
+            ),
+            (
+                |f| f.status.congestion = vec![uplink()],
+                "congestion",
+                "backup takes so much of the line to the Internet that video waits",
+                "hearth rank video backup: video then comes before backup",
             ),
             (
                 |f| f.data = Some((99, 100)),

@@ -20,7 +20,7 @@ pub struct Doctor {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
 pub struct Check {
-    /// `link`, `address`, `dns`, `wan`, `nat`, `services`, `storage` or `time`.
+    /// `link`, `address`, `dns`, `wan`, `nat`, `services`, `congestion`, `storage` or `time`.
     pub name: String,
     /// How it came out.
     pub outcome: Outcome,
