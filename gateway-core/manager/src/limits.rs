@@ -205,17 +205,43 @@ pub const CLOCK_EARLIEST: u64 = 1_767_225_600;
 
 // --- congestion ---
 
-/// Time between two looks at who waits for what, milliseconds: what is short is told within 5 s.
-pub const LOOK_MS: u64 = 2000;
+/// Time between two looks at who waits for what while somebody does, milliseconds: what is short is told within
+/// 5 s, of which [`PEEK_MS`] may have passed before the first look.
+pub const LOOK_MS: u64 = 1000;
+
+/// Longest wait for netpath's answers about the line before a look goes without them, milliseconds. Under a flood
+/// packets come first there.
+pub const QUEUES_WAIT_MS: u64 = 1500;
+
+/// Time between two glances at line and data partition while nobody waits, milliseconds: less than
+/// one wake-up a second, together with the accounts'.
+pub const PEEK_MS: u64 = 1500;
+
+/// So long everyone is looked at after the last sign that somebody waits, milliseconds.
+pub const CALM_MS: u64 = 10_000;
+
+/// Window of the triggers by which the kernel tells that somebody waits, microseconds. Two seconds are what it
+/// grants to whoever lacks `CAP_SYS_RESOURCE`, too (kernel document psi).
+pub const STALL_WINDOW_US: u64 = 2_000_000;
+
+/// So much of the window somebody must have waited, microseconds: the share of [`WAIT_ENTER`]. All of them together
+/// wait at least as long as each one.
+pub const STALL_US: u64 = STALL_WINDOW_US / 1000 * WAIT_ENTER;
+
+/// A line that is used this much may have packets that wait, percent: it was full for a part of [`PEEK_MS`].
+pub const LINE_BUSY_PERCENT: u128 = 25;
 
 /// A service takes part once it has run for so long, milliseconds.
 pub const SETTLE_MS: u64 = 20_000;
+
+/// A sample is compared with the one this many before it, or the oldest there is: a disk is written in bursts.
+pub const SPAN_SAMPLES: usize = 2;
 
 /// Samples in a row that must name the same culprit before it is told.
 pub const CONFIRM_SAMPLES: u32 = 2;
 
 /// Samples without a finding before it is over: ten seconds.
-pub const CLEAR_SAMPLES: u32 = 5;
+pub const CLEAR_SAMPLES: u32 = 10;
 
 /// Share of the time that somebody must wait before it is told, thousandths.
 pub const WAIT_ENTER: u64 = 150;

@@ -1,5 +1,6 @@
 //! From nothing to the loop: configuration, PID 1's greeting, packages, the API's socket.
 
+use super::alarm::Alarm;
 use super::api::{Door, routes};
 use super::channel::Channel;
 use super::congestion::{self, Watcher};
@@ -10,6 +11,7 @@ use super::looks::Looks;
 use super::netpath::Netpath;
 use super::packages::{self, Found, Problem};
 use super::paths::{Paths, could_not, now, read_text, reason};
+use super::pressure::Pressure;
 use super::start::Starter;
 use super::store::Store;
 use super::usage::{self, Usage};
@@ -110,6 +112,10 @@ async fn start(paths: Paths) -> Result<End, String> {
                     memory and disk is not seen";
         problems.push(Problem::of_gateway(text.to_owned()));
     }
+    let (pressure, untold) = Pressure::open(&paths);
+    if let Some(text) = untold {
+        log::warn!("congestion: {text}");
+    }
     let events = Arc::new(Events::open(&paths));
     let place = match storage::look(&paths, &data) {
         Ok((place, size)) => {
@@ -145,7 +151,8 @@ async fn start(paths: Paths) -> Result<End, String> {
         guarantee_fault: None,
         rank_faults: BTreeMap::new(),
         usage,
-        watcher: Watcher::new(),
+        watcher: Watcher::new(pressure),
+        alarm: Alarm::new().map_err(|e| format!("its timer: {}", reason(&e)))?,
         leave_at: None,
         starter: Starter {
             paths,

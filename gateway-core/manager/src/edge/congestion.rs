@@ -1,19 +1,23 @@
 //! Samples of who waits for what: each service's cgroup, its storage, and netpath's queues of the line.
 //! What they mean is decided in [`crate::machine::congestion`].
 
-use super::paths::{Paths, read_text};
+use super::paths::{Paths, now, read_text};
+use super::pressure::Pressure;
 use super::start::Starter;
 use super::usage::sum;
 use super::{cgroup, storage};
-use crate::limits::{KERNEL_FILE_MAX, LOOK_MS, SETTLE_MS};
+use crate::limits::{
+    KERNEL_FILE_MAX, LINE_BUSY_PERCENT, QUEUES_WAIT_MS, SETTLE_MS, STORAGE_FULL_PERCENT,
+};
 use crate::machine::Machine;
+use crate::machine::congestion::rhythm::{Look, Rhythm};
 use crate::machine::congestion::{Change, Congestion, Had, Party, Sample, Scarce, Watch};
 use crate::sys::storage::file_system;
 use hearth_model::Tick;
 use hearth_model::manifest::Manifest;
 use hearth_model::protocol::{Direction, QueueOwner, QueuePage, QueueRow, Shaping, ToNetpath};
 use hearth_model::state::UnitState;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 
 /// What the home's own traffic is called among services.
@@ -22,29 +26,63 @@ pub const HOME: &str = "home";
 /// Bits of a byte.
 const BITS: u64 = 8;
 
+/// Whether netpath answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Net {
+    /// It is connected.
+    Up,
+    /// It is not.
+    Down,
+}
+
 /// The watch, and what netpath has told of the line.
 #[derive(Debug)]
 pub struct Watcher {
     watch: Watch,
-    due: Tick,
+    rhythm: Rhythm,
+    pressure: Pressure,
     rows: BTreeMap<(Direction, QueueOwner), QueueRow>,
+    /// What a direction that is shaped carries, bytes a second.
+    line: BTreeMap<Direction, u64>,
+    /// What the Internet's port had carried at the last glance, bytes, and when.
+    carried: BTreeMap<Direction, (Tick, u64)>,
+    /// The look for which netpath is being asked, until when at most, and what has not been answered yet.
+    asked: Option<(Look, Tick, BTreeSet<Direction>)>,
 }
 
 impl Watcher {
     /// Nothing seen yet.
     #[must_use]
-    pub fn new() -> Watcher {
+    pub fn new(pressure: Pressure) -> Watcher {
         Watcher {
             watch: Watch::default(),
-            due: Tick(0),
+            rhythm: Rhythm::new(pressure.triggers()),
+            pressure,
             rows: BTreeMap::new(),
+            line: BTreeMap::new(),
+            carried: BTreeMap::new(),
+            asked: None,
         }
     }
 
     /// When to look next.
     #[must_use]
     pub fn due(&self) -> Tick {
-        self.due
+        match &self.asked {
+            Some((_, _, left)) if left.is_empty() => Tick(0),
+            Some((_, until, _)) => *until,
+            None => self.rhythm.due(),
+        }
+    }
+
+    /// Waits until the kernel tells that somebody waits. Nothing is lost where the caller stops waiting.
+    pub async fn next(&self) {
+        self.pressure.next().await;
+    }
+
+    /// Somebody waits, or may: everyone is looked at for a while.
+    pub fn stir(&mut self) {
+        self.rhythm.stir(now());
     }
 
     /// What is short now.
@@ -52,38 +90,94 @@ impl Watcher {
         self.watch.congested()
     }
 
-    /// Looks, where it is time; what is new, and what to ask netpath for the next time.
+    /// Looks, where it is time; what is new, and what to ask netpath.
     pub fn step(
         &mut self,
         now: Tick,
         machine: &Machine,
         starter: &Starter,
+        net: Net,
     ) -> (Vec<Change>, Vec<ToNetpath>) {
-        if now < self.due {
+        if let Some((look, until, left)) = self.asked.take() {
+            if !left.is_empty() && now < until {
+                self.asked = Some((look, until, left));
+                return (Vec::new(), Vec::new());
+            }
+            let sample = self.sample(machine, starter, now);
+            if look == Look::First {
+                self.watch.begin_anew();
+            }
+            let changes = self.watch.step(now, sample);
+            if self.watch.congested().next().is_some() {
+                self.rhythm.stir(now);
+            }
+            return (changes, Vec::new());
+        }
+        let Some(look) = self.rhythm.look(now) else {
+            return (Vec::new(), Vec::new());
+        };
+        if self.line_is_busy(starter, now) || data_is_full(starter) {
+            self.rhythm.stir(now);
+        }
+        if look == Look::Glance {
             return (Vec::new(), Vec::new());
         }
-        self.due = now.after_ms(LOOK_MS);
-        let sample = self.sample(machine, starter, now);
+        // Who is away answers nothing: then there is nothing to wait for.
+        let left = Direction::ALL.into_iter().filter(|_| net == Net::Up);
+        let until = now.after_ms(QUEUES_WAIT_MS);
+        self.asked = Some((look, until, left.collect()));
         let ask = |direction| ToNetpath::Queues { direction, from: 0 };
-        (
-            self.watch.step(now, sample),
-            Direction::ALL.map(ask).to_vec(),
-        )
+        (Vec::new(), Direction::ALL.map(ask).to_vec())
     }
 
     /// A page of queues; the question for the next one.
     pub fn page(&mut self, page: &QueuePage) -> Option<ToNetpath> {
-        if !matches!(page.shaping, Shaping::On { .. }) {
+        if let Shaping::On { rate, .. } = page.shaping {
+            self.line.insert(page.direction, rate.0 / BITS);
+        } else {
+            self.line.remove(&page.direction);
             self.rows
                 .retain(|(direction, _), _| *direction != page.direction);
         }
         for row in &page.rows {
             self.rows.insert((page.direction, row.owner), *row);
         }
+        if let (None, Some((_, _, left))) = (page.next, &mut self.asked) {
+            left.remove(&page.direction);
+        }
         page.next.map(|from| ToNetpath::Queues {
             direction: page.direction,
             from,
         })
+    }
+
+    /// Whether a direction of the line may have packets that wait, by what its port has carried since the last glance.
+    fn line_is_busy(&mut self, starter: &Starter, now: Tick) -> bool {
+        let port = &starter.gateway.wan.interface;
+        let folder = starter
+            .paths
+            .at("/sys/class/net")
+            .join(port)
+            .join("statistics");
+        let mut is_busy = false;
+        for (&direction, &rate) in &self.line {
+            let file = match direction {
+                Direction::Up => "tx_bytes",
+                Direction::Down => "rx_bytes",
+            };
+            let text = read_text(&folder.join(file), KERNEL_FILE_MAX).unwrap_or_default();
+            let Ok(bytes) = text.trim().parse::<u64>() else {
+                continue;
+            };
+            let (then, before) = self
+                .carried
+                .insert(direction, (now, bytes))
+                .unwrap_or((now, bytes));
+            let most = u128::from(rate) * u128::from(now.since_ms(then)) / 1000;
+            let had = u128::from(bytes.saturating_sub(before));
+            is_busy |= most > 0 && had * 100 >= most * LINE_BUSY_PERCENT;
+        }
+        is_busy
     }
 
     fn sample(&self, machine: &Machine, starter: &Starter, now: Tick) -> Sample {
@@ -112,8 +206,12 @@ impl Watcher {
                     had.insert(line(direction), of_row(row));
                 }
             }
-            let rank = Some(rank);
-            parties.insert(row.name.to_string(), Party { rank, had });
+            let party = Party {
+                rank: Some(rank),
+                is_named: rank < machine.named().len(),
+                had,
+            };
+            parties.insert(row.name.to_string(), party);
         }
         let mut home = Party::default();
         for ((direction, owner), row) in &self.rows {
@@ -126,14 +224,24 @@ impl Watcher {
             }
         }
         parties.insert(HOME.to_owned(), home);
-        let data = File::open(&starter.data).and_then(|folder| file_system(&folder));
         Sample {
             parties,
-            data: data
-                .ok()
-                .map(|facts| (facts.size.saturating_sub(facts.free), facts.size)),
+            data: data(starter),
         }
     }
+}
+
+/// The data partition: used and all, bytes.
+fn data(starter: &Starter) -> Option<(u64, u64)> {
+    let data = File::open(&starter.data).and_then(|folder| file_system(&folder));
+    data.ok()
+        .map(|facts| (facts.size.saturating_sub(facts.free), facts.size))
+}
+
+fn data_is_full(starter: &Starter) -> bool {
+    data(starter).is_some_and(|(used, all)| {
+        u128::from(used) * 100 >= u128::from(all) * u128::from(STORAGE_FULL_PERCENT)
+    })
 }
 
 fn line(direction: Direction) -> Scarce {

@@ -18,6 +18,8 @@ impl Core {
                 self.tell(Level::Info, &NETPATH, "connected");
                 self.meet_netpath(&networks)?;
                 self.tell_forwards();
+                // Its queues may be others.
+                self.watcher.stir();
                 return self.step(Event::NetUp);
             }
             NetEvent::Down(why) => {
@@ -88,6 +90,7 @@ impl Core {
             self.tell(level, &Object::Part("wan"), &views::wan_words(&status));
         }
         self.wan = status;
+        self.watcher.stir();
         if let Err(text) = self.write_resolvers() {
             log::warn!("{text}");
         }

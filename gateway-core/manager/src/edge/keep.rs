@@ -1,6 +1,7 @@
 //! What the loop keeps for people: what happened, and what services used.
 
 use super::Core;
+use super::congestion::Net;
 use super::paths::now;
 use super::views;
 use crate::machine::Object;
@@ -23,7 +24,12 @@ impl Core {
 
     /// Looks who waits for what, when it is time.
     pub(super) fn look(&mut self) {
-        let (changes, questions) = self.watcher.step(now(), &self.machine, &self.starter);
+        let net = if self.netpath.is_up() {
+            Net::Up
+        } else {
+            Net::Down
+        };
+        let (changes, questions) = self.watcher.step(now(), &self.machine, &self.starter, net);
         for question in questions {
             self.netpath.send(&question);
         }

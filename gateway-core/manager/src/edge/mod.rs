@@ -21,6 +21,7 @@ pub mod logs;
 pub mod netpath;
 pub mod packages;
 pub mod paths;
+pub mod pressure;
 pub mod records;
 mod renumber;
 pub mod requests;
@@ -33,6 +34,7 @@ pub mod stream;
 pub mod usage;
 pub mod views;
 
+mod alarm;
 mod boot;
 mod heard;
 mod keep;
@@ -51,6 +53,7 @@ use crate::machine::killed::Killed;
 use crate::machine::networks::{self, Mover};
 use crate::machine::register::Register;
 use crate::machine::{Action, Event, Machine, Object};
+use alarm::Alarm;
 use channel::{Channel, Lost};
 use congestion::Watcher;
 use core::time::Duration;
@@ -128,6 +131,7 @@ pub struct Core {
     usage: Option<Usage>,
     /// Who waits for what.
     watcher: Watcher,
+    alarm: Alarm,
     /// When to end by request.
     leave_at: Option<Tick>,
 }
@@ -138,6 +142,8 @@ enum Wake {
     Netpath(NetEvent),
     Killed(ServiceId, Killed),
     Request(Request),
+    /// Somebody waits for processor, memory or disk.
+    Stalled,
     Time,
     Terminate,
 }
@@ -163,7 +169,11 @@ impl Core {
                 event = self.netpath.next() => Wake::Netpath(event),
                 (id, killed) = self.kernel_log.next() => Wake::Killed(id, killed),
                 Some(request) = requests.recv() => Wake::Request(request),
-                () = sleep_for(wait) => Wake::Time,
+                () = self.watcher.next() => Wake::Stalled,
+                rung = self.alarm.after(wait) => match rung {
+                    Ok(()) => Wake::Time,
+                    Err(e) => return End::Fatal(format!("its timer: {}", reason(&e))),
+                },
                 _ = term.recv() => Wake::Terminate,
             };
             let done = match wake {
@@ -172,6 +182,10 @@ impl Core {
                 Wake::Netpath(event) => self.heard_from_netpath(event),
                 Wake::Killed(id, killed) => self.step(Event::Killed(id, killed)),
                 Wake::Request(request) => self.request(request),
+                Wake::Stalled => {
+                    self.watcher.stir();
+                    Ok(())
+                }
                 Wake::Time => self
                     .step(Event::Deadline)
                     .and_then(|()| self.move_networks(networks::Event::Deadline)),
@@ -339,13 +353,5 @@ impl Core {
         if let Err(e) = gates::remove_nodes(&self.starter.paths.devices(name)) {
             log::warn!("service {name}: its device nodes stay: {}", reason(&e));
         }
-    }
-}
-
-/// Sleeps this long; for ever where there is nothing to wait for.
-async fn sleep_for(wait: Option<Duration>) {
-    match wait {
-        Some(wait) => tokio::time::sleep(wait).await,
-        None => core::future::pending().await,
     }
 }

@@ -5,14 +5,15 @@
 //! samples to be told and [`CLEAR_SAMPLES`] without it to be over: what comes and goes is not told.
 
 mod find;
+pub mod rhythm;
 #[cfg(test)]
 mod tests;
 
-use crate::limits::{CLEAR_SAMPLES, CONFIRM_SAMPLES, WAIT_ENTER, WAIT_LEAVE};
+use crate::limits::{CLEAR_SAMPLES, CONFIRM_SAMPLES, SPAN_SAMPLES, WAIT_ENTER, WAIT_LEAVE};
 use core::fmt;
 use find::{Finding, full, short};
 use hearth_model::Tick;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// What can be short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,6 +95,8 @@ pub struct Had {
 pub struct Party {
     /// Its place in the household's order: 0 comes first. `None` for what has none, the home.
     pub rank: Option<usize>,
+    /// Whether the household has given it this place itself.
+    pub is_named: bool,
     /// What it has had. A resource that is not there is none that it uses.
     pub had: BTreeMap<Scarce, Had>,
 }
@@ -144,7 +147,8 @@ struct State {
 /// Watches.
 #[derive(Debug, Default)]
 pub struct Watch {
-    last: Option<(Tick, Sample)>,
+    /// The last ones, oldest first, at most [`SPAN_SAMPLES`].
+    last: VecDeque<(Tick, Sample)>,
     states: BTreeMap<Scarce, State>,
 }
 
@@ -154,10 +158,18 @@ impl Watch {
         self.states.values().filter_map(|state| state.told.as_ref())
     }
 
+    /// The next sample is the first one after a calm: what came before it is no measure of it.
+    pub fn begin_anew(&mut self) {
+        self.last.clear();
+        for state in self.states.values_mut() {
+            state.seen = None;
+        }
+    }
+
     /// Takes a sample.
     pub fn step(&mut self, now: Tick, sample: Sample) -> Vec<Change> {
         let mut changes = Vec::new();
-        if let Some((then, before)) = &self.last {
+        if let Some((then, before)) = self.last.front() {
             let elapsed_us = now.since_ms(*then).saturating_mul(1000).max(1);
             for resource in Scarce::ALL {
                 let state = self.states.entry(resource).or_default();
@@ -178,7 +190,10 @@ impl Watch {
                 changes.extend(state.step(resource, found, now, advise));
             }
         }
-        self.last = Some((now, sample));
+        if self.last.len() == SPAN_SAMPLES {
+            self.last.pop_front();
+        }
+        self.last.push_back((now, sample));
         changes
     }
 }

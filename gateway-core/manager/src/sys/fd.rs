@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt;
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 /// Takes over a descriptor that our parent placed at a fixed number: a close-on-exec duplicate
@@ -39,6 +40,16 @@ pub fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
 pub fn watched(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an `OwnedFd` is open until it is dropped, and names the same descriptor all the time.
     let watched = unsafe { AsyncFd::register(fd) };
+    Ok(watched?)
+}
+
+/// A descriptor that the runtime's poll watches for what is urgent alone (`POLLPRI`, poll(2)).
+///
+/// # Errors
+/// As epoll_ctl(2): EPERM for a file that can not be polled.
+pub fn watched_for_urgent(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` is open until it is dropped, and names the same descriptor all the time.
+    let watched = unsafe { AsyncFd::register_with_interest(fd, Interest::PRIORITY) };
     Ok(watched?)
 }
 

@@ -10,6 +10,7 @@ pub mod machine;
 pub mod node;
 pub mod socket;
 pub mod storage;
+pub mod timer;
 pub mod verity;
 
 use std::io;

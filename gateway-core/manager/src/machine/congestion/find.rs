@@ -54,12 +54,22 @@ pub(super) fn short(
     let victims: Vec<String> = uses
         .iter()
         .filter(|one| one.name != culprit && one.waits >= bar && !one.is_at_its_max())
+        .filter(|one| !is_wanted(after, culprit, one.name))
         .map(|one| one.name.to_owned())
         .collect();
     (!victims.is_empty()).then(|| Finding {
         culprit: culprit.to_owned(),
         victims,
     })
+}
+
+/// Whether the household has said itself that the first one comes before the second one. Then it has what it wants.
+fn is_wanted(sample: &Sample, first: &str, second: &str) -> bool {
+    let place = |name| {
+        let party: Option<&Party> = sample.parties.get(name);
+        party.filter(|party| party.is_named)?.rank
+    };
+    matches!((place(first), place(second)), (Some(first), Some(second)) if first < second)
 }
 
 /// What one party had between two samples.

@@ -24,6 +24,7 @@ impl Home {
             let count = self.sample.parties.len();
             let party = self.sample.parties.entry(name.to_owned()).or_insert(Party {
                 rank: (name != "home").then_some(count),
+                is_named: false,
                 had: BTreeMap::new(),
             });
             let had = party.had.entry(resource).or_default();
@@ -50,6 +51,8 @@ impl Home {
 }
 
 const MIB: u64 = 1 << 20;
+/// Samples until nothing of what was before is in one.
+const SPAN: u32 = SPAN_SAMPLES as u32;
 
 #[test]
 fn each_resource_has_its_culprit_and_victims_and_is_over_again() {
@@ -116,7 +119,7 @@ fn each_resource_has_its_culprit_and_victims_and_is_over_again() {
         ];
         assert_eq!(home.told_after(CLEAR_SAMPLES - 1, &idle), []);
         assert_eq!(home.names().len(), 1);
-        let told = home.told_after(1, &idle);
+        let told = home.told_after(SPAN, &idle);
         assert!(matches!(&told[..], [Change::Ended(one)] if one.culprit == "hog"));
         assert_eq!(home.names(), []);
     }
@@ -162,7 +165,7 @@ fn what_comes_and_goes_is_not_told_and_does_not_end_what_was() {
         assert_eq!(home.pass(&calm), []);
     }
     // given that it was told, when the wait falls below the upper bar, then it goes on
-    assert_eq!(home.told_after(2, &busy).len(), 1);
+    assert_eq!(home.told_after(1 + SPAN, &busy).len(), 1);
     let less = [
         ("hog", Scarce::Cpu, 900_000, 0, 0, 0),
         ("video", Scarce::Cpu, 1000, WAIT_LEAVE, 0, 0),
@@ -189,6 +192,30 @@ fn another_culprit_is_told_after_two_samples() {
     let mut home = Home::default();
     home.told_after(3, &by(450_000, 450_000));
     assert_eq!(home.names(), [("cpu", "game", vec!["video"])]);
+}
+
+#[test]
+fn who_waits_for_whom_the_household_wants_more_is_nobodys_victim() {
+    // given a household that has ranked one of them, both, or both the other way around
+    for (named, ranks, told) in [
+        (vec!["hog"], [0, 1], true),
+        (vec!["hog", "video"], [0, 1], false),
+        (vec!["hog", "video"], [1, 0], true),
+    ] {
+        let mut home = Home::default();
+        let loads = [
+            ("hog", Scarce::Uplink, 2 * MIB, 0, 0, 0),
+            ("video", Scarce::Uplink, MIB / 9, 0, 60_000, 0),
+        ];
+        home.pass(&loads);
+        for (name, rank) in ["hog", "video"].into_iter().zip(ranks) {
+            let party = home.sample.parties.get_mut(name).unwrap();
+            (party.rank, party.is_named) = (Some(rank), named.contains(&name));
+        }
+        // then only who is not below by its own word waits for the other
+        home.told_after(4, &loads);
+        assert_eq!(!home.names().is_empty(), told, "{named:?} {ranks:?}");
+    }
 }
 
 #[test]
