@@ -17,7 +17,7 @@ use hearth_model::plan::Plan;
 use hearth_model::state::{Fault, LastExit, UnitState};
 use std::os::unix::fs::MetadataExt;
 use support::http::{Follower, json, raw, request, request_as};
-use support::{Gateway, WITH_PORT, contents, until};
+use support::{Gateway, Small, WITH_PORT, contents, until};
 
 /// A gateway on which `web` runs.
 fn with_web() -> Gateway {
@@ -383,6 +383,43 @@ fn what_the_household_asked_survives() {
         (200, &"Active".into(), &103.into())
     );
     assert_eq!(gateway.init.asked(), ["start web", "restart web"]);
+}
+
+#[test]
+fn what_a_full_disk_does_not_take_is_refused_and_nothing_changes() {
+    // given a gateway whose disk is full, on which a manager starts
+    let mut gateway = Gateway::new();
+    gateway.install("calc", "");
+    let disks = ["state", "usage"]
+        .map(|folder| Small::mount(gateway.path(&format!("data/hearth/{folder}")), 64));
+    gateway.boot();
+    assert_eq!(json(&gateway, "POST", "/v1/services/calc/start").0, 200);
+    assert!(gateway.end_manager(libc::SIGTERM).success());
+    let kept = gateway.read("data/hearth/state/services.json");
+    disks.iter().for_each(Small::fill);
+    gateway.boot();
+    // then what is wrong is told, and services' data stays where it is
+    let problems = || json(&gateway, "GET", "/v1/status").1["problems"].to_string();
+    let told = problems();
+    assert!(told.contains("/usage: no space left"), "{told}");
+    assert!(!gateway.path("run/hearth/data").exists());
+    // when a service is to stop, then that is refused, since it could not be kept
+    let (status, answer) = json(&gateway, "POST", "/v1/services/calc/stop");
+    assert_eq!(status, 409, "{answer}");
+    let told = answer["error"].to_string();
+    assert!(
+        told.contains("calc stays as it is: could not write"),
+        "{told}"
+    );
+    assert_eq!(gateway.wait_for("calc", "Active")["wanted"], true);
+    assert_eq!(gateway.read("data/hearth/state/services.json"), kept);
+    // but a start of what is wanted takes no room
+    assert_eq!(json(&gateway, "POST", "/v1/services/calc/start").0, 200);
+    // when there is room again, then nothing is wrong and it stops
+    disks.iter().for_each(Small::empty);
+    assert_eq!(problems(), "[]");
+    assert_eq!(json(&gateway, "POST", "/v1/services/calc/stop").0, 200);
+    assert_ne!(gateway.read("data/hearth/state/services.json"), kept);
 }
 
 #[test]

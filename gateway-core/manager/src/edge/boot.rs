@@ -13,8 +13,9 @@ use super::packages::{self, Found, Problem};
 use super::paths::{Paths, could_not, now, read_text, reason};
 use super::pressure::Pressure;
 use super::start::Starter;
-use super::store::Store;
+use super::store::{NotKept, Store};
 use super::usage::{self, Usage};
+use super::wishes::Kept;
 use super::{Core, End, cgroup, doctor, host, renumber, server, storage};
 use crate::limits::{INIT_ANSWER_MS, REQUESTS_MAX, STATE_MAX};
 use crate::machine::forwards::Forwards;
@@ -75,12 +76,13 @@ async fn start(paths: Paths) -> Result<End, String> {
     let (found, faults) = packages::scan(&paths);
     problems.extend(faults);
     let table = table(&found, &gateway, &mut register, &mut problems);
-    let data = match store.save(&register) {
-        Ok(()) => paths.at("/data/services"),
-        Err(text) => {
+    let (data, kept) = match store.save(&register) {
+        Ok(()) => (paths.data(), Kept::OnDisk),
+        Err(e @ NotKept::Full(_)) => (paths.data(), Kept::Not(e.to_string())),
+        Err(NotKept::Broken(text)) => {
             let text = format!("{text}; services keep their data only until the gateway restarts");
             problems.push(Problem::of_gateway(text));
-            paths.at("/run/hearth/data")
+            (paths.data_in_memory(), Kept::Nowhere)
         }
     };
     let shares = Shares::of(&gateway.reserve, budget.total.cpu);
@@ -130,6 +132,7 @@ async fn start(paths: Paths) -> Result<End, String> {
     let mut core = Core {
         machine: Machine::new(budget, table, register.ranking().to_vec()),
         register,
+        kept,
         store,
         firmware: host::firmware(&paths),
         found,
@@ -162,7 +165,7 @@ async fn start(paths: Paths) -> Result<End, String> {
         },
     };
     core.tell_problems();
-    core.write_resolvers()?;
+    core.keep_resolvers();
     for (record, fds) in greeting {
         core.heard_from_init(record, fds)
             .map_err(|lost| format!("hearth-init: {lost}"))?;

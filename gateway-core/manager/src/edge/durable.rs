@@ -21,6 +21,16 @@ pub enum Readers {
 /// As open(2), write(2), fsync(2) and rename(2); the old file is still there.
 pub fn replace(folder: &Path, name: &str, bytes: &[u8], readers: Readers) -> io::Result<()> {
     let new = folder.join(format!("{name}.new"));
+    let done = write(&new, bytes, readers).and_then(|()| fs::rename(&new, folder.join(name)));
+    if done.is_err() {
+        // A part of it would take what little room there is.
+        let _ = fs::remove_file(&new);
+    }
+    done?;
+    File::open(folder)?.sync_all()
+}
+
+fn write(new: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)
@@ -29,9 +39,7 @@ pub fn replace(folder: &Path, name: &str, bytes: &[u8], readers: Readers) -> io:
             Readers::Owner => 0o600,
             Readers::All => 0o644,
         })
-        .open(&new)?;
+        .open(new)?;
     file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&new, folder.join(name))?;
-    File::open(folder)?.sync_all()
+    file.sync_all()
 }

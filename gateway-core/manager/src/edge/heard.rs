@@ -99,8 +99,17 @@ impl Core {
         self.step(Event::Line(up, down))
     }
 
+    /// The resolvers of the last manager serve until netpath has told its own.
+    pub(super) fn keep_resolvers(&self) {
+        if !self.starter.paths.shared().join("resolv.conf").exists()
+            && let Err(text) = self.write_resolvers()
+        {
+            log::warn!("{text}");
+        }
+    }
+
     /// Puts the resolvers where services with the grant see them, whole at every moment.
-    pub(super) fn write_resolvers(&self) -> Result<(), String> {
+    fn write_resolvers(&self) -> Result<(), String> {
         let folder = self.starter.paths.shared();
         let (file, new) = (folder.join("resolv.conf"), folder.join("resolv.conf.new"));
         let replace = || -> io::Result<()> {

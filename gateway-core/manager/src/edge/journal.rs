@@ -83,9 +83,10 @@ impl Journal {
             ));
         }
         journal.head = followed;
-        journal
-            .write_head()
-            .map_err(|e| could_not("write", &journal.folder, &e))?;
+        // On a full disk it waits for the first `keep`, which says so.
+        if let Err(e) = journal.write_head() {
+            log::debug!("{}", could_not("write", &journal.folder, &e));
+        }
         Ok((journal, ledger.filter(|_| known), told))
     }
 

@@ -46,6 +46,13 @@ impl Core {
 
     /// Samples what services use, when it is time.
     pub(super) fn account(&mut self) {
+        if self
+            .usage
+            .as_ref()
+            .is_some_and(|usage| usage.due() <= now())
+        {
+            self.keep_again();
+        }
         if let Some(usage) = &mut self.usage {
             let services = self.machine.services();
             usage.step(now(), services.map(|(id, row)| (id, &row.name)));

@@ -114,6 +114,7 @@ impl Core {
                 reply,
             });
         } else {
+            self.keep_again();
             give(reply, Ok(self.status(None)));
         }
     }

@@ -45,6 +45,7 @@ mod people;
 mod ranks;
 mod top;
 mod trace;
+mod wishes;
 
 pub use boot::run;
 
@@ -76,6 +77,7 @@ use store::Store;
 use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 use usage::Usage;
+use wishes::Kept;
 
 /// netpath, as an object of what is told.
 const NETPATH: Object = Object::Part("hearth-netpath");
@@ -102,6 +104,7 @@ struct Waiter {
 pub struct Core {
     machine: Machine,
     register: Register,
+    kept: Kept,
     store: Store,
     starter: Starter,
     found: BTreeMap<ServiceName, Found>,

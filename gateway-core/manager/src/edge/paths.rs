@@ -52,6 +52,18 @@ impl Paths {
         ]
     }
 
+    /// The services' own data.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.at("/data/services")
+    }
+
+    /// The same where the data partition can not be used: until the gateway restarts.
+    #[must_use]
+    pub fn data_in_memory(&self) -> PathBuf {
+        self.at("/run/hearth/data")
+    }
+
     /// What the services that run were planned for: the gateway's own networks, as text.
     #[must_use]
     pub fn planned_for(&self) -> PathBuf {

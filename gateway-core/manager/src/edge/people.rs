@@ -1,20 +1,18 @@
 //! Requests of the API, answered from the table or when what they asked for has come to its end.
 
 use super::channel::Lost;
-use super::packages::Problem;
 use super::paths::now;
 use super::requests::{Ask, Fault, Reply, ReplyTo, Request, Verb};
 use super::usage::Usage;
 use super::{Core, Waiter, views};
 use crate::limits::ACTION_WAIT;
+use crate::machine::Event;
 use crate::machine::register::Wanted;
-use crate::machine::{Event, Object};
 use crate::sys;
 use hearth_model::ServiceId;
 use hearth_model::api::{Done, Status};
 use hearth_model::manifest::nearest;
 use hearth_model::protocol::{NetReport, ShutdownKind, SystemUnit, ToInit};
-use log::Level;
 
 /// Milliseconds between the answer to a restart of this manager and its end: the answer goes out.
 const LEAVE_MS: u64 = 300;
@@ -151,7 +149,13 @@ impl Core {
             wishes.extend(plan.stops.iter().map(|&stop| (stop, Wanted::Stopped)));
         }
         // In one piece: a power cut leaves all of it or nothing.
-        self.keep_wishes(wishes);
+        if let Err(text) = self.keep_asked(wishes) {
+            let name = self.machine.service(id).map(|row| row.name.to_string());
+            let name = name.unwrap_or_default();
+            let text = format!("{name} stays as it is: {text}");
+            give(reply, Err(Fault::Impossible(text)));
+            return Ok(());
+        }
         self.step(event)?;
         let wait = u64::try_from(ACTION_WAIT.as_millis()).unwrap_or(u64::MAX);
         self.waiters.push(Waiter {
@@ -160,23 +164,6 @@ impl Core {
             reply,
         });
         Ok(())
-    }
-
-    /// What the household asked survives, before it is acknowledged.
-    pub(super) fn keep_wishes(&mut self, wishes: impl IntoIterator<Item = (ServiceId, Wanted)>) {
-        for (id, wanted) in wishes {
-            if let Some(row) = self.machine.service(id) {
-                self.register.set_wanted(&row.name, wanted);
-            }
-        }
-        if let Err(text) = self.store.save(&self.register) {
-            let text = format!("{text}; what is asked now is forgotten when the gateway restarts");
-            let problem = Problem::of_gateway(text);
-            if !self.problems.contains(&problem) {
-                self.tell(Level::Warn, &Object::Part("gateway"), &problem.text);
-                self.problems.push(problem);
-            }
-        }
     }
 
     fn act_on_system(&mut self, unit: SystemUnit, verb: Verb) -> Result<Reply, Fault> {
@@ -291,6 +278,7 @@ impl Core {
                 .map(|problem| problem.text.clone())
                 .chain(self.forward_problems())
                 .chain(self.rank_faults.values().cloned())
+                .chain(self.unkept())
                 .chain(self.mover.problem().map(str::to_owned))
                 .chain(
                     self.usage
@@ -304,6 +292,7 @@ impl Core {
 
     /// netpath's counters are there: everyone who waits for a status gets one.
     pub(super) fn answer_status(&mut self, report: Option<NetReport>) {
+        self.keep_again();
         for waiter in core::mem::take(&mut self.status_waiters) {
             give(waiter.reply, Ok(self.status(report)));
         }

@@ -44,7 +44,7 @@ impl Core {
         }
         let before = self.register.clone();
         self.register.set_ranking(ranking);
-        if let Err(text) = self.store.save(&self.register) {
+        if let Err(text) = self.save() {
             self.register = before;
             let text = format!("the ranking stays as it is: {text}");
             give(reply, Err(Fault::Impossible(text)));

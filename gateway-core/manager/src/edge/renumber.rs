@@ -61,7 +61,13 @@ impl Core {
     /// Remembers what the services that run were planned for, until the next boot.
     pub(super) fn note_plans(&self) {
         let file = self.starter.paths.planned_for();
-        if let Err(e) = fs::write(&file, planned_for(&self.starter.gateway)) {
+        let text = planned_for(&self.starter.gateway);
+        if fs::read_to_string(&file).is_ok_and(|old| old == text) {
+            return;
+        }
+        // A part of it would have every service planned anew by the next manager.
+        let new = file.with_extension("new");
+        if let Err(e) = fs::write(&new, text).and_then(|()| fs::rename(&new, &file)) {
             log::warn!("{}", could_not("write", &file, &e));
         }
     }

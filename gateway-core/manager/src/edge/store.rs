@@ -8,7 +8,7 @@ use crate::machine::forwards::Forward;
 use crate::machine::register::Register;
 use hearth_model::networks::Networks;
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::PathBuf;
 
@@ -16,6 +16,23 @@ use std::path::PathBuf;
 #[derive(Debug)]
 pub struct Store {
     folder: PathBuf,
+}
+
+/// Why something could not be kept; what was kept before is still there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotKept {
+    /// There is no room now.
+    Full(String),
+    /// This place takes nothing.
+    Broken(String),
+}
+
+impl fmt::Display for NotKept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NotKept::Full(text) | NotKept::Broken(text) => f.write_str(text),
+        }
+    }
 }
 
 /// A file of the store, and what its loss means.
@@ -65,7 +82,7 @@ impl Store {
     ///
     /// # Errors
     /// A sentence that names the file and the reason; the old register is still there.
-    pub fn save(&self, register: &Register) -> Result<(), String> {
+    pub fn save(&self, register: &Register) -> Result<(), NotKept> {
         self.write(&REGISTER, register.to_json())
     }
 
@@ -75,6 +92,7 @@ impl Store {
     /// As [`Store::save`].
     pub fn save_forwards(&self, forwards: &[&Forward]) -> Result<(), String> {
         self.write(&FORWARDS, serde_json::to_string_pretty(forwards))
+            .map_err(|e| e.to_string())
     }
 
     /// Networks of the gateway that have moved, and what is wrong with that file.
@@ -90,6 +108,7 @@ impl Store {
     /// As [`Store::save`].
     pub fn save_networks(&self, networks: &Networks) -> Result<(), String> {
         self.write(&NETWORKS, Ok::<_, String>(networks.to_text()))
+            .map_err(|e| e.to_string())
     }
 
     fn read<T: Default, E: fmt::Display>(
@@ -118,12 +137,26 @@ impl Store {
         }
     }
 
-    fn write<E: fmt::Display>(&self, kept: &Kept, text: Result<String, E>) -> Result<(), String> {
+    /// What is there already takes no room: it is only made sure that it stays.
+    fn write<E: fmt::Display>(&self, kept: &Kept, text: Result<String, E>) -> Result<(), NotKept> {
         let file = self.folder.join(kept.name);
-        let text = text.map_err(|e| format!("{}: {e}", file.display()))?;
-        fs::create_dir_all(&self.folder)
-            .and_then(|()| durable::replace(&self.folder, kept.name, text.as_bytes(), Readers::All))
-            .map_err(|e| could_not("write", &file, &e))
+        let text = text.map_err(|e| NotKept::Broken(format!("{}: {e}", file.display())))?;
+        let put = || {
+            fs::create_dir_all(&self.folder)?;
+            match read_text(&file, STATE_MAX) {
+                Ok(old) if old == text => File::open(&self.folder)?.sync_all(),
+                Ok(_) | Err(_) => {
+                    durable::replace(&self.folder, kept.name, text.as_bytes(), Readers::All)
+                }
+            }
+        };
+        put().map_err(|e| {
+            let text = could_not("write", &file, &e);
+            match e.raw_os_error() {
+                Some(libc::ENOSPC | libc::EDQUOT) => NotKept::Full(text),
+                Some(_) | None => NotKept::Broken(text),
+            }
+        })
     }
 }
 

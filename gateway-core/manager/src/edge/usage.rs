@@ -123,6 +123,13 @@ impl Usage {
         self.ledger.sample(wall(), now, &counters)
     }
 
+    /// Tries again what the disk did not take the last time.
+    pub fn keep_again(&mut self) {
+        if self.fault.is_some() {
+            self.keep(Vec::new());
+        }
+    }
+
     fn keep(&mut self, closed: Vec<Closed>) {
         self.samples = 0;
         let kept = self.journal.keep(&self.ledger, closed);

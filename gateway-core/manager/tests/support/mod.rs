@@ -11,6 +11,7 @@ use hearth_package::{SecretKey, hex};
 use init::Init;
 use net::Net;
 use std::fs;
+use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -252,6 +253,37 @@ impl Gateway {
         until(&format!("{name} is {state}"), || {
             http::try_get(self, &format!("/v1/services/{name}")).filter(|row| row["state"] == state)
         })
+    }
+}
+
+/// A file system in memory where a folder was, until this is dropped.
+pub struct Small(PathBuf);
+
+impl Small {
+    /// One of so many KiB at an absolute path.
+    pub fn mount(path: PathBuf, kib: u32) -> Small {
+        fs::create_dir_all(&path).unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={kib}k"), "small"]);
+        assert!(mount.arg(&path).status().unwrap().success());
+        Small(path)
+    }
+
+    /// Fills it to the last byte.
+    pub fn fill(&self) {
+        let mut file = fs::File::create(self.0.join("fill")).unwrap();
+        while file.write(&[0; 512]).is_ok() {}
+    }
+
+    /// Makes room again.
+    pub fn empty(&self) {
+        fs::remove_file(self.0.join("fill")).unwrap();
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _gone = Command::new("umount").arg("-l").arg(&self.0).status();
     }
 }
 
