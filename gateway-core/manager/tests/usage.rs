@@ -108,6 +108,25 @@ fn a_killed_manager_counts_what_went_on_meanwhile_and_nothing_twice() {
 }
 
 #[test]
+fn what_a_service_used_that_is_gone_survives_a_killed_manager() {
+    let mut gateway = gateway();
+    // given a service that is stopped, and a manager that is killed right after
+    json(&gateway, "POST", "/v1/services/web/stop");
+    gateway.wait_for("web", "Idle");
+    gateway.end_manager(libc::SIGKILL);
+    // when its counters are gone
+    std::fs::remove_dir_all(gateway.path("sys/fs/cgroup/services/web")).unwrap();
+    gateway.boot();
+    // then they were on disk
+    let (_, open) = json(&gateway, "GET", "/v1/usage/open");
+    let used = &open["services"][0]["used"];
+    assert_eq!(
+        (&used["cpu_usec"], &used["sent_bytes"]),
+        (&1_500_000.into(), &100.into())
+    );
+}
+
+#[test]
 fn accounts_that_were_changed_are_told_and_everything_else_goes_on() {
     let mut gateway = gateway();
     assert!(gateway.end_manager(libc::SIGTERM).success());

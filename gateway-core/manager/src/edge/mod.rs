@@ -283,7 +283,11 @@ impl Core {
     /// Carries out one action; its outcome, where it has one at once.
     fn act(&mut self, action: Action) -> Result<Option<Event>, Lost> {
         match action {
-            Action::Prepare(id) => return Ok(Some(self.prepare(id))),
+            Action::Prepare(id) => {
+                // Its group is made anew, and may have been left by a manager that was killed.
+                self.last_sample(id);
+                return Ok(Some(self.prepare(id)));
+            }
             Action::Launch(id) => return self.launch(id),
             Action::SendStop(id) => self.init.send(&ToInit::Stop { id }, Vec::new())?,
             Action::SendRestart(id) => self.init.send(&ToInit::Restart { id }, Vec::new())?,

@@ -141,10 +141,16 @@ impl Usage {
         self.fault = kept.err();
     }
 
-    /// Samples one service whose counters are about to go.
+    /// Samples one service whose counters are about to go; on disk when this returns, since nobody can
+    /// count it again.
     pub fn last_words(&mut self, now: Tick, id: ServiceId, name: &ServiceName) {
-        if let Some(counters) = self.counters(id, name) {
-            self.ledger.sample_one(now, name, counters);
+        let Some(counters) = self.counters(id, name) else {
+            return;
+        };
+        let (gained, unkept) = (self.ledger.gains(name, counters), self.samples > 0);
+        self.ledger.sample_one(now, name, counters);
+        if gained || unkept {
+            self.keep(Vec::new());
         }
     }
 

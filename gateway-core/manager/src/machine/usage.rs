@@ -154,6 +154,19 @@ impl Ledger {
         closed
     }
 
+    /// Whether a service's counters have gained anything since the last sample; memory and storage are
+    /// always held by somebody.
+    #[must_use]
+    pub fn gains(&self, name: &ServiceName, counters: Counters) -> bool {
+        let last = self.rows.get(name).and_then(|row| row.last);
+        let gained = |of: Counters| Counters {
+            memory: 0,
+            storage: 0,
+            ..of
+        };
+        last.map(gained) != Some(gained(counters))
+    }
+
     /// Takes a sample of one service, whose counters are about to go away.
     pub fn sample_one(&mut self, now: Tick, name: &ServiceName, counters: Counters) {
         self.rows
