@@ -5,16 +5,16 @@
 //! end hold on each. Fields of packets are as they lie in the packet (network byte order).
 
 /// Changes with the layout or the meaning of anything here: maps of another one are not adopted.
-pub const LAYOUT: u32 = 3;
+pub const LAYOUT: u32 = 4;
 
 /// Entries of the map of flows: two for each of the daemon's sessions.
 pub const ENTRIES_MAX: u32 = 65_536;
 
-/// Hosts of the home, by the last bits of their addresses, and as many services.
+/// Hosts of the home, by the last bits of their addresses, as many services, and as many guests.
 pub const HOSTS_MAX: u32 = 1_024;
 
-/// Where the hosts are counted that the daemon does not know.
-pub const STRANGERS: u32 = 2 * HOSTS_MAX;
+/// Where the hosts of the home are counted that the daemon does not know; after it, such guests.
+pub const STRANGERS: u32 = 3 * HOSTS_MAX;
 
 /// Packets of one host that may come to the daemon in a round: an eighth of what its queue holds. A round ends
 /// when all that waited at its begin has been taken, so that twice as many wait at most, and a host which
@@ -38,8 +38,14 @@ pub const STRANGER: u32 = 2;
 pub const LET: u32 = 3;
 /// The same of services.
 pub const SERVICE_LET: u32 = 4;
+/// [`BUSY`], [`STRANGER`] and [`LET`] of guests.
+pub const GUEST_BUSY: u32 = 5;
+/// See [`GUEST_BUSY`].
+pub const GUEST_STRANGER: u32 = 6;
+/// See [`GUEST_BUSY`].
+pub const GUEST_LET: u32 = 7;
 /// Counters.
-pub const COUNTS_MAX: u32 = 5;
+pub const COUNTS_MAX: u32 = 8;
 
 /// The side a packet arrives from: the home.
 pub const LAN: u8 = 0;
@@ -47,6 +53,8 @@ pub const LAN: u8 = 0;
 pub const WAN: u8 = 1;
 /// A service.
 pub const SERVICE: u8 = 2;
+/// The guests' network.
+pub const GUEST: u8 = 3;
 
 /// [`Entry::role`]: packets of the end that opened the flow.
 pub const INITIATOR: u8 = 0;
@@ -65,7 +73,7 @@ pub struct Key {
     pub ports: u32,
     /// 6 or 17.
     pub protocol: u8,
-    /// [`LAN`], [`WAN`] or [`SERVICE`].
+    /// [`LAN`], [`WAN`], [`SERVICE`] or [`GUEST`].
     pub zone: u8,
     /// Always 0: the kernel compares keys byte by byte.
     pub zero: u16,
@@ -132,14 +140,14 @@ pub struct Config {
     /// it lives, is gone for good.
     pub valid_until: u64,
     /// Where packets without an entry go, by the side they arrive from: the daemon's TUN devices.
-    pub daemon: [u32; 3],
+    pub daemon: [u32; 4],
     /// [`LAYOUT`].
     pub layout: u32,
     /// Where downloads wait before they leave by an entry's interface; 0: they do not.
     pub pair: u32,
     /// Changes, by side, with each round.
-    pub rounds: [u32; 3],
-    /// 1 where the daemon knows the hosts of the home: then all others are strangers.
+    pub rounds: [u32; 4],
+    /// A bit for each side whose hosts the daemon knows: then all others are strangers there.
     pub knows_hosts: u32,
     /// Always 0.
     pub zero: u32,
@@ -150,6 +158,6 @@ const _: () = {
     assert!(size_of::<Key>() == 16 && offset_of!(Key, zone) == 13);
     assert!(size_of::<Entry>() == 56 && offset_of!(Entry, mtu) == 28);
     assert!(offset_of!(Entry, packets) == 32 && offset_of!(Entry, seen) == 48);
-    assert!(size_of::<Config>() == 48 && offset_of!(Config, pair) == 24);
+    assert!(size_of::<Config>() == 56 && offset_of!(Config, pair) == 28);
     assert!(size_of::<Host>() == 20 && offset_of!(Host, round) == 12);
 };

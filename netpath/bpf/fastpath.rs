@@ -12,7 +12,7 @@ pub mod abi;
 pub mod packet;
 mod waiting;
 
-use abi::{Config, ENTRIES_MAX, Entry, Key, LAN, SERVICE, WAN};
+use abi::{Config, ENTRIES_MAX, Entry, GUEST, Key, LAN, SERVICE, WAN};
 use core::cell::Cell;
 use core::mem::offset_of;
 use kernel::{ARRAY, HASH, Map};
@@ -278,6 +278,13 @@ pub extern "C" fn from_port(skb: &mut Skb) -> i32 {
 #[unsafe(link_section = "tc/wan")]
 pub extern "C" fn from_wan(skb: &mut Skb) -> i32 {
     arrives(skb, WAN)
+}
+
+/// A packet from a guest.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "tc/guest")]
+pub extern "C" fn from_guest(skb: &mut Skb) -> i32 {
+    arrives(skb, GUEST)
 }
 
 /// A packet from a service.

@@ -1,10 +1,11 @@
-//! Who may wait for the daemon: each host of the home and each service has its share of the queue, so that
+//! Who may wait for the daemon: each host of the home, guest and service has its share of its side's queue, so that
 //! one of them that floods it leaves room for the others. Those whose address the gateway does not know at
 //! their hardware address have one share together, by time: what they invent is to fill no table.
 
 use crate::abi::{
-    BUSY, COUNTS_MAX, Config, Count, HOSTS_MAX, Host, LET, SERVICE, SERVICE_BUSY, SERVICE_LET,
-    STRANGER, STRANGER_SHIFT, STRANGERS, STRANGERS_MAX, WAITING_MAX, WAN,
+    BUSY, COUNTS_MAX, Config, Count, GUEST, GUEST_BUSY, GUEST_LET, GUEST_STRANGER, HOSTS_MAX, Host,
+    LET, SERVICE, SERVICE_BUSY, SERVICE_LET, STRANGER, STRANGER_SHIFT, STRANGERS, STRANGERS_MAX,
+    WAITING_MAX, WAN,
 };
 use crate::packet::{DROP, Skb, redirect};
 use crate::{ktime_get_coarse_ns, word};
@@ -12,10 +13,10 @@ use core::cell::Cell;
 use core::mem::offset_of;
 use kernel::{ARRAY, Map, PERCPU_ARRAY};
 
-/// Hosts, services, strangers.
+/// Hosts, services, guests, strangers of the home, strange guests.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "maps")]
-static HOSTS: Map<u32, Host> = Map::new(ARRAY, STRANGERS + 1);
+static HOSTS: Map<u32, Host> = Map::new(ARRAY, STRANGERS + 2);
 
 /// What was let to the daemon, and what not.
 #[unsafe(no_mangle)]
@@ -48,10 +49,9 @@ fn has_room(host: &mut Host, round: u32) -> bool {
     has_room
 }
 
-/// The same for all strangers, by time.
+/// The same for all strangers of a side, by time.
 #[inline(always)]
-fn strangers_have_room() -> bool {
-    let number = STRANGERS;
+fn strangers_have_room(number: u32) -> bool {
     let Some(mut all) = HOSTS.get(&number) else {
         return false;
     };
@@ -71,31 +71,35 @@ fn strangers_have_room() -> bool {
 /// What becomes of a packet on its way to the daemon: its counter.
 #[inline(always)]
 fn fate(skb: &Skb, zone: u8, config: &Config) -> Option<u32> {
-    let (let_in, busy) = if zone == SERVICE {
-        (SERVICE_LET, SERVICE_BUSY)
-    } else {
-        (LET, BUSY)
+    let (let_in, busy, first) = match zone {
+        SERVICE => (SERVICE_LET, SERVICE_BUSY, HOSTS_MAX),
+        GUEST => (GUEST_LET, GUEST_BUSY, 2 * HOSTS_MAX),
+        _ => (LET, BUSY, 0),
     };
     if let Some(packet) = skb.start::<Addresses>() {
         let source = word(&packet.source);
-        let first = if zone == SERVICE { HOSTS_MAX } else { 0 };
         let number = first + (u32::from_be(source) & (HOSTS_MAX - 1));
         let mut host = HOSTS.get(&number)?;
         // SAFETY: the value of a map; another processor may count in it meanwhile, and one of them may be lost.
         let host = unsafe { host.as_mut() };
         // A service's guard has looked at its addresses.
         let is_known = zone == SERVICE
-            || config.knows_hosts == 0
+            || config.knows_hosts & 1 << zone == 0
             || (host.address == source && host.hardware == packet.from);
         if is_known {
             let has_room = has_room(host, config.rounds[zone as usize]);
             return Some(if has_room { let_in } else { busy });
         }
     }
-    Some(if strangers_have_room() {
+    let (strangers, stranger) = if zone == GUEST {
+        (STRANGERS + 1, GUEST_STRANGER)
+    } else {
+        (STRANGERS, STRANGER)
+    };
+    Some(if strangers_have_room(strangers) {
         let_in
     } else {
-        STRANGER
+        stranger
     })
 }
 
@@ -111,7 +115,7 @@ pub fn to_daemon(skb: &Skb, zone: u8, config: &Config) -> i32 {
             // SAFETY: the value of a map, of this processor alone.
             *unsafe { count.as_mut() } += 1;
         }
-        if fate != LET && fate != SERVICE_LET {
+        if fate != LET && fate != SERVICE_LET && fate != GUEST_LET {
             return DROP;
         }
     }

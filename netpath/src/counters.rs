@@ -12,8 +12,8 @@ const REASONS: usize = DropReason::ALL.len();
 /// Packets by verdict, since the machine was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counters {
-    /// From the home, the Internet and the services.
-    pub received: [u64; 3],
+    /// From the home, the Internet, the services and the guests.
+    pub received: [u64; 4],
     /// Translated, or routed as they are.
     pub forwarded: u64,
     /// Handed to the gateway itself, DHCP answers too.
@@ -29,7 +29,7 @@ pub struct Counters {
 impl Default for Counters {
     fn default() -> Self {
         Counters {
-            received: [0; 3],
+            received: [0; 4],
             forwarded: 0,
             local: 0,
             carried: (0, 0),

@@ -29,7 +29,7 @@ hearth - look after this gateway
   hearth net              links, line, who talks most, what was dropped and why
   hearth net sessions [--host ADDRESS] [--service NAME]
                           connections that pass now
-  hearth net trace SRC DST PORT [--udp|--tcp|--icmp] [--from lan|wan|service]
+  hearth net trace SRC DST PORT [--udp|--tcp|--icmp] [--from SIDE]
                           what would happen to a packet, and why; SRC is an address
                           (ADDRESS:PORT for a live connection) or a service's name,
                           DST also 'gateway' or 'wan'
@@ -291,7 +291,7 @@ pub(crate) struct Trace {
     /// It is a ping.
     #[arg(long)]
     pub(crate) icmp: bool,
-    /// The side it comes from (lan, wan or service), where its source does not say so, or lies.
+    /// The side it comes from (lan, wan, service or guest), where its source does not say so, or lies.
     #[arg(long)]
     pub(crate) from: Option<String>,
     #[command(flatten)]

@@ -260,7 +260,7 @@ fn a_trace_takes_words_and_says_which_it_does_not_take() {
         (
             "source=web&destination=wan&port=1&from=moon",
             400,
-            "lan, wan and service",
+            "lan, wan, service and guest",
         ),
         (
             "source=gateway&destination=wan&port=1",

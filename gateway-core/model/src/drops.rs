@@ -155,6 +155,18 @@ reasons! {
         ServiceToGateway => "service_to_gateway_packets",
             "packets from a service to the gateway's own address",
             "nothing to do; ask the service's vendor why it tries";
+        /// From a guest to the home or to a service.
+        GuestToHome => "guest_to_home_packets",
+            "packets from a guest to the home or to a service, which guests do not reach",
+            "nothing to do; a device that belongs to the home: let it join the home's network";
+        /// From a guest to the gateway itself.
+        GuestToGateway => "guest_to_gateway_packets",
+            "packets from a guest to the gateway's own addresses",
+            "nothing to do; guests have their own resolver, which DHCP names";
+        /// From the home or a service to a guest.
+        ToGuest => "to_guest_packets",
+            "packets from the home or a service to the guests' network, which is kept apart",
+            "nothing to do; a device that belongs to the home: let it join the home's network";
         /// A TCP reset without a flow.
         TcpNoFlow => "tcp_no_flow_packets",
             "ends of connections that were over already",

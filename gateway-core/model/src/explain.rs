@@ -185,7 +185,7 @@ fn port(listen: &Listen) -> String {
     } = listen;
     match from {
         Zone::Wan => format!("ANYBODY ON THE INTERNET reaches it at port {port} ({transport})."),
-        Zone::Lan | Zone::Service => {
+        Zone::Lan | Zone::Service | Zone::Guest => {
             format!("Devices in your home reach it at port {port} ({transport}) of the gateway.")
         }
     }

@@ -2,8 +2,10 @@
 //! how the WAN gets its address, and what is kept for the system itself. The firmware's copy is
 //! `/etc/hearth/gateway.toml`; a household's `/data/hearth/gateway.toml` replaces it as a whole.
 
+mod guest;
 mod wan;
 
+pub use guest::Guest;
 pub use wan::{Wan, WanMode};
 
 use crate::networks;
@@ -28,6 +30,9 @@ pub struct GatewayConfig {
     /// How flows are translated.
     #[serde(default)]
     pub nat: NatChoices,
+    /// The guests' side, where there is one.
+    #[serde(default)]
+    pub guest: Option<Guest>,
 }
 
 /// `[lan]`
@@ -295,6 +300,9 @@ impl GatewayConfig {
             );
         }
         self.wan.check(say);
+        if let Some(guest) = &self.guest {
+            guest.check(lan, &self.wan.interface, &self.services, say);
+        }
     }
 
     /// A configured WAN that overlaps a network of our own: two places are wrong together, and both are named.
@@ -306,6 +314,7 @@ impl GatewayConfig {
         let (key, name) = match role {
             NetworkRole::Lan => ("lan.address", "the home's network"),
             NetworkRole::Services => ("services.subnet", "the services' network"),
+            NetworkRole::Guest => ("guest.address", "the guests' network"),
         };
         let mine = own.iter().find(|own| own.role == role).copied();
         let mine = mine.map(networks::Net::from).unwrap_or(theirs);
@@ -332,7 +341,12 @@ impl GatewayConfig {
             prefix: self.services.prefix,
         };
         // There is room for one of each role.
-        [lan, services].into_iter().collect()
+        let guest = self.guest.as_ref().map(|guest| OwnNetwork {
+            role: NetworkRole::Guest,
+            address: guest.address,
+            prefix: guest.prefix,
+        });
+        [lan, services].into_iter().chain(guest).collect()
     }
 
     /// The gateway's end of every service link.

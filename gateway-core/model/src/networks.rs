@@ -139,6 +139,7 @@ impl Moved {
         let (section, name) = match self.role {
             NetworkRole::Lan => ("lan", "the home's network"),
             NetworkRole::Services => ("services", "the services' network"),
+            NetworkRole::Guest => ("guest", "the guests' network"),
         };
         format!(
             "{name} was moved from {} to {}, because the Internet side has {}; to choose another network, set \
@@ -202,6 +203,7 @@ impl Networks {
             let role = match row.role {
                 NetworkRole::Lan => "lan",
                 NetworkRole::Services => "services",
+                NetworkRole::Guest => "guest",
             };
             text.push_str(&format!(
                 "\n[[moved]]\nrole = \"{role}\"\nprefix = {}\nfrom = \"{}\"\nto = \"{}\"\n\
@@ -332,6 +334,18 @@ fn renumbered(mut config: GatewayConfig, row: &Moved) -> GatewayConfig {
             }
         }
         NetworkRole::Services => config.services.subnet = moved(config.services.subnet),
+        NetworkRole::Guest => {
+            if let Some(guest) = &mut config.guest {
+                for address in [
+                    &mut guest.address,
+                    &mut guest.pool_first,
+                    &mut guest.pool_last,
+                    &mut guest.resolver,
+                ] {
+                    *address = moved(*address);
+                }
+            }
+        }
     }
     config
 }

@@ -52,6 +52,7 @@ pub fn side(zone: Zone) -> &'static str {
         Zone::Lan => "the home (LAN)",
         Zone::Wan => "the Internet (WAN)",
         Zone::Service => "the services",
+        Zone::Guest => "the guests",
     }
 }
 
@@ -182,6 +183,8 @@ fn whereto(place: Place) -> &'static str {
         Place::ServiceRouter => "the gateway's end of the services' links",
         Place::WanAddress => "the gateway's own address in the Internet",
         Place::Lan => "a host of the home",
+        Place::GuestAddress => "the gateway's own address among the guests",
+        Place::Guest => "a guest",
         Place::Services => "a service's own address",
         Place::Wan => "the Internet",
     }

@@ -69,6 +69,7 @@ impl Client {
         let inside = [
             own(NetworkRole::Lan, [192, 168, 1, 1], 24),
             own(NetworkRole::Services, [10, 213, 0, 1], 22),
+            own(NetworkRole::Guest, [192, 168, 2, 1], 24),
         ];
         let inside = inside.into_iter().collect();
         let config = DhcpConfig {

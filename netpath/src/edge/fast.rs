@@ -26,6 +26,7 @@ pub fn open(tuns: &mut ports::Tuns, config: &NatConfig, now: Tick) -> Option<Fas
         lan: config.lan_mtu,
         wan: config.wan_mtu,
         services: config.services_mtu,
+        guest: config.guest.map_or(0, |guest| guest.mtu),
     };
     match FastPath::open(Path::new(limits::PINS), tuns.indices, mtus, clock(now)) {
         Ok((fast, programs)) => {

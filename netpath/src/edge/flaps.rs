@@ -17,8 +17,10 @@ impl Gateway {
     pub(super) fn learn_mtus(&mut self, now: Tick) {
         let lan = self.lan.map(|_| &self.config.lan.interface);
         let wan = self.wan.as_ref().map(|_| &self.config.wan.interface);
-        let mtus =
-            [(Zone::Lan, lan), (Zone::Wan, wan)].map(|(zone, name)| (zone, name.map(ports::mtu)));
+        let guest = self.guest.and(self.config.guest.as_ref());
+        let guest = guest.map(|guest| &guest.interface);
+        let mtus = [(Zone::Lan, lan), (Zone::Wan, wan), (Zone::Guest, guest)]
+            .map(|(zone, name)| (zone, name.map(ports::mtu)));
         for (zone, mtu) in mtus {
             let Some(mtu) = mtu else { continue };
             if let Err(e) = self.nat.event(NatEvent::Mtu { zone, mtu }, now) {

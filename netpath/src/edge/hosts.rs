@@ -64,8 +64,8 @@ pub struct Hosts {
     known: HashMap<Ipv4Addr, [u8; 6]>,
     /// When they are looked at next; `None`: nothing has changed.
     look_at: Option<Tick>,
-    /// Of the home, the Internet and the services.
-    rounds: [Round; 3],
+    /// Of the home, the Internet, the services and the guests.
+    rounds: [Round; 4],
     refused: Option<Refused>,
 }
 
@@ -79,7 +79,7 @@ impl Hosts {
             watch: Watch::neighbours()?,
             known: HashMap::new(),
             look_at: Some(now),
-            rounds: [Round::default(); 3],
+            rounds: [Round::default(); 4],
             // What it kept from an earlier process is in that one's sums.
             refused: fast.and_then(|fast| fast.refused().ok()),
         })
@@ -114,25 +114,28 @@ impl Gateway {
             return;
         }
         self.hosts.look_at = None;
-        let lan = &self.config.lan;
-        let Some(fast) = self
-            .nat
-            .carrier_mut()
-            .as_mut()
-            .filter(|_| lan.prefix > LARGE_PREFIX)
-        else {
+        let Some(fast) = self.nat.carrier_mut() else {
             return;
         };
+        let lan = &self.config.lan;
+        let guest = self.config.guest.as_ref();
+        let guest = guest.map(|guest| (Zone::Guest, fast.ways.guest, guest.address, guest.prefix));
+        let home = (Zone::Lan, fast.ways.lan, lan.address, lan.prefix);
         let told = match links::neighbours(&mut self.netlink) {
-            Ok(mut hosts) => {
-                let known = &mut self.hosts.known;
-                hosts.retain(|(host, hardware)| {
-                    same_net(*host, lan.address, lan.prefix)
-                        && known.insert(*host, *hardware) != Some(*hardware)
-                });
-                fast.know_hosts(hosts.into_iter())
-                    .map_err(|e| e.to_string())
-            }
+            Ok(all) => [Some(home), guest]
+                .into_iter()
+                .flatten()
+                .filter(|(.., prefix)| *prefix > LARGE_PREFIX)
+                .try_for_each(|(zone, bridge, address, prefix)| {
+                    let known = &mut self.hosts.known;
+                    // By the bridge too: who claims an address elsewhere is nobody here.
+                    let here = all.iter().filter(|(index, _)| Some(*index) == bridge);
+                    let new = here.map(|(_, host)| *host).filter(|(host, hardware)| {
+                        same_net(*host, address, prefix)
+                            && known.insert(*host, *hardware) != Some(*hardware)
+                    });
+                    fast.know_hosts(zone, new).map_err(|e| e.to_string())
+                }),
             Err(e) => Err(e.to_string()),
         };
         if let Err(e) = told {

@@ -56,6 +56,9 @@ pub const MTU_ETHERNET: u16 = 1_500;
 /// Name of the bridge that the home's ports and bridged services belong to.
 pub const BRIDGE: &str = "br-lan";
 
+/// Name of the bridge that the guests' port and resolver belong to.
+pub const GUEST_BRIDGE: &str = "br-guest";
+
 /// Names of the two ends of the pair on which downloads wait: in, and out again.
 pub const PAIR_NAMES: [&str; 2] = ["hp-down", "hp-down-out"];
 
@@ -65,8 +68,8 @@ pub const PAIR_MTU: u32 = 65_535;
 /// What a port hands on as one packet where nothing limits it, bytes (the kernel's own `GRO_MAX_SIZE`).
 pub const GRO_MAX: u32 = 65_536;
 
-/// Names of the TUN devices of the home's, the Internet's and the services' side.
-pub const TUN_NAMES: [&str; 3] = ["hp-lan", "hp-wan", "hp-svc"];
+/// Names of the TUN devices of the home's, the Internet's, the services' and the guests' side.
+pub const TUN_NAMES: [&str; 4] = ["hp-lan", "hp-wan", "hp-svc", "hp-guest"];
 
 /// The same kind of fault is told once in so long, ms, with how often it came meanwhile.
 pub const COMPLAIN_MS: u64 = 60_000;

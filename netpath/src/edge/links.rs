@@ -161,12 +161,16 @@ pub fn set_neighbour(
     netlink.request("set a neighbour", message)
 }
 
+/// A host that the kernel knows: on which link, its address, and its hardware address.
+pub type Neighbour = (u32, (Ipv4Addr, [u8; 6]));
+
 /// Hosts whose hardware addresses the kernel knows (`RTM_GETNEIGH`), by all links.
-pub fn neighbours(netlink: &mut Netlink) -> Result<Vec<(Ipv4Addr, [u8; 6])>, KernelError> {
+pub fn neighbours(netlink: &mut Netlink) -> Result<Vec<Neighbour>, KernelError> {
     let message = Message::new(RTM_GETNEIGH, DUMP, &ndmsg(AF_INET, 0, 0, 0));
     let said = netlink.dump("list neighbours", message)?;
     let found = said.iter().filter_map(|answer| {
         let state = u16::from_ne_bytes(answer.get(8..10)?.try_into().ok()?);
+        let index = u32::from_ne_bytes(answer.get(4..8)?.try_into().ok()?);
         let (mut host, mut hardware) = (None, None);
         for (kind, value) in attributes(answer.get(12..)?) {
             match kind {
@@ -175,7 +179,7 @@ pub fn neighbours(netlink: &mut Netlink) -> Result<Vec<(Ipv4Addr, [u8; 6])>, Ker
                 _ => {}
             }
         }
-        (state & NUD_VALID != 0).then_some((host?, hardware?))
+        (state & NUD_VALID != 0).then_some((index, (host?, hardware?)))
     });
     Ok(found.collect())
 }

@@ -80,8 +80,10 @@ impl Gateway {
     fn queue_step(&self, flow: &Flow, to: Zone, target: Ipv4Addr) -> Option<TraceStep> {
         let (direction, inside) = match (flow.from, to) {
             (_, Zone::Wan) => (Direction::Up, flow.source.address),
-            (Zone::Wan, Zone::Lan | Zone::Service) => (Direction::Down, target),
-            (Zone::Lan | Zone::Service, Zone::Lan | Zone::Service) => return None,
+            (Zone::Wan, Zone::Lan | Zone::Service | Zone::Guest) => (Direction::Down, target),
+            (Zone::Lan | Zone::Service | Zone::Guest, Zone::Lan | Zone::Service | Zone::Guest) => {
+                return None;
+            }
         };
         let (owner, class, shaped) = self.queues.queue_of(inside, direction)?;
         Some(TraceStep::Queue {
@@ -96,7 +98,7 @@ impl Gateway {
     fn trace(&self, flow: &Flow, now: Tick) -> TraceReport {
         let id = self.services.with_address(flow.source.address);
         let (place, stray) = match (flow.from, id) {
-            (Zone::Lan, Some(id)) if self.services.is_bridged(id) => {
+            (Zone::Lan | Zone::Guest, Some(id)) if self.services.is_bridged(id) => {
                 (Some(GuardPlace::Link(id)), None)
             }
             (Zone::Service, Some(id)) if !self.services.is_bridged(id) => {
@@ -104,7 +106,7 @@ impl Gateway {
             }
             // Whichever service it is, the address is another's.
             (Zone::Service, Some(_) | None) => (None, Some(Stray::Source)),
-            (Zone::Lan | Zone::Wan, _) => (Some(GuardPlace::Ports), None),
+            (Zone::Lan | Zone::Wan | Zone::Guest, _) => (Some(GuardPlace::Ports), None),
         };
         let guard = TraceStep::Guard(place, stray);
         if let Some(stray) = stray {

@@ -6,6 +6,7 @@ mod control;
 mod fast;
 mod flaps;
 mod frame;
+mod guests;
 mod hosts;
 mod internet;
 mod limits;
@@ -43,8 +44,6 @@ use std::rc::Rc;
 use threads::Group;
 use wan::WanSide;
 
-const ZONES: [Zone; 3] = [Zone::Lan, Zone::Wan, Zone::Service];
-
 /// Everything that the process holds.
 pub struct Gateway {
     config: GatewayConfig,
@@ -64,6 +63,8 @@ pub struct Gateway {
     lan: Option<u32>,
     /// When that port, which is down for its hosts to notice another network, comes up.
     lan_up_at: Option<Tick>,
+    /// The guests' Ethernet port, once it is in its bridge.
+    guest: Option<u32>,
     wan: Option<WanSide>,
     retry_at: Tick,
     /// When the fast path is told again that this process is there.
@@ -86,6 +87,7 @@ pub struct Gateway {
 #[derive(Default)]
 struct Faults {
     lan: Complaint,
+    guest: Complaint,
     wan: Complaint,
     packets: Complaint,
     fast_path: Complaint,
@@ -127,6 +129,7 @@ impl Gateway {
             lan_mtu: ports::mtu(&config.lan.interface),
             wan_mtu: ports::mtu(&config.wan.interface),
             services_mtu: limits::MTU_ETHERNET,
+            guest: guests::net(&config),
             choices: config.nat,
             secret: sys::random().map_err(on("getrandom"))?,
         };
@@ -152,6 +155,7 @@ impl Gateway {
             config,
             lan: None,
             lan_up_at: None,
+            guest: None,
             wan: None,
             retry_at: Tick(0),
             beat_at: Tick(0),
@@ -179,12 +183,13 @@ impl Gateway {
             }
             self.on_time(now);
             let (listener, connection) = self.control.fds();
-            let [lan, wan, service] = &self.tuns.fds;
+            let [lan, wan, service, guest] = &self.tuns.fds;
             let ready = sys::wait(
                 [
                     Some(lan.as_fd()),
                     Some(wan.as_fd()),
                     Some(service.as_fd()),
+                    Some(guest.as_fd()),
                     listener,
                     connection,
                     Some(self.watch.as_fd()),
@@ -197,6 +202,7 @@ impl Gateway {
                 lan,
                 wan,
                 service,
+                guest,
                 listener,
                 connection,
                 links,
@@ -204,7 +210,7 @@ impl Gateway {
                 signals,
             ] = ready;
             let now = sys::now();
-            for (zone, ready) in ZONES.into_iter().zip([lan, wan, service]) {
+            for (zone, ready) in Zone::ALL.into_iter().zip([lan, wan, service, guest]) {
                 if ready {
                     self.on_packets(zone, now)?;
                 } else {
@@ -232,7 +238,7 @@ impl Gateway {
 
     /// Milliseconds until the next deadline, for poll(2).
     fn timeout(&self, now: Tick) -> i32 {
-        let ports = (self.lan.is_none() || self.wan.is_none()).then_some(self.retry_at);
+        let ports = self.lacks_a_port().then_some(self.retry_at);
         let wan = self.wan.as_ref().and_then(WanSide::next_deadline);
         let next = [
             ports,
@@ -252,7 +258,7 @@ impl Gateway {
     }
 
     fn on_time(&mut self, now: Tick) {
-        if (self.lan.is_none() || self.wan.is_none()) && now >= self.retry_at {
+        if self.lacks_a_port() && now >= self.retry_at {
             self.retry_at = now.after_ms(limits::PORT_RETRY_MS);
             self.set_up_ports(now);
         }
@@ -307,6 +313,7 @@ impl Gateway {
                     .tell(now, format_args!("lan: {e}; trying again")),
             }
         }
+        self.set_up_guests(now);
         if self.wan.is_none() {
             let started =
                 ports::set_up_wan(&mut self.netlink, &self.tuns, &self.config).and_then(|index| {
@@ -332,13 +339,14 @@ impl Gateway {
     /// [`Gateway::set_up_ports`].
     fn on_links(&mut self, now: Tick) {
         self.learn_mtus(now);
+        self.look_for_guests();
         let is_there = |name: &str, index| sys::interface_index(name).ok() == Some(index);
         self.group.changed(now);
         let (lan, wan) = (&self.config.lan.interface, &self.config.wan.interface);
         if self.lan.is_some_and(|index| !is_there(lan, index)) {
             log::warn!("lan: {lan} has gone");
             self.lan = None;
-        } else if self.lan.is_some() && !ports::is_in_bridge(lan) {
+        } else if self.lan.is_some() && !ports::is_in_bridge(lan, limits::BRIDGE) {
             log::warn!("lan: {lan} was taken from {}", limits::BRIDGE);
             self.lan = None;
         }

@@ -5,13 +5,13 @@
 //! or comes out of the pair on which downloads wait, that is, what netpath has decided about; and what it
 //! says itself to the Internet shows no inside address.
 
-use super::limits::{BRIDGE, MTU_ETHERNET, TUN_NAMES, TUN_QUEUE};
+use super::limits::{BRIDGE, GUEST_BRIDGE, MTU_ETHERNET, TUN_NAMES, TUN_QUEUE};
 use super::links;
 use crate::sys;
 use hearth_bpf::guard::Guard;
 use hearth_bpf::netlink::Netlink;
 use hearth_bpf::{KernelError, program, tc};
-use hearth_model::gateway::GatewayConfig;
+use hearth_model::gateway::{GatewayConfig, Guest};
 use hearth_model::networks::Net;
 use hearth_model::protocol::Zone;
 use hearth_netpath::limits::{LOCAL_PORT_FIRST, LOCAL_PORT_LAST};
@@ -45,15 +45,15 @@ pub fn on<E: fmt::Display>(object: &str) -> impl FnOnce(E) -> PortError + '_ {
     }
 }
 
-/// The three TUN devices, by side.
+/// The TUN devices, by side.
 #[derive(Debug)]
 pub struct Tuns {
     /// Descriptors, in the order of [`TUN_NAMES`].
-    pub fds: [OwnedFd; 3],
+    pub fds: [OwnedFd; 4],
     /// Numbers, in the same order.
-    pub indices: [u32; 3],
+    pub indices: [u32; 4],
     /// What catches the packets of each side, and at the home's port what need not go through the bridge.
-    pub programs: [program::Program; 4],
+    pub programs: [program::Program; 5],
     /// On the ports: for what is not IPv4, and for what leaves to the Internet.
     rest: Rc<Guard>,
 }
@@ -65,6 +65,7 @@ pub fn place(zone: Zone) -> usize {
         Zone::Lan => 0,
         Zone::Wan => 1,
         Zone::Service => 2,
+        Zone::Guest => 3,
     }
 }
 
@@ -86,10 +87,11 @@ impl Tuns {
         }
         let range = format!("{LOCAL_PORT_FIRST} {LOCAL_PORT_LAST}");
         set("net/ipv4/ip_local_port_range", &range)?;
-        let [lan, wan, service] = TUN_NAMES;
+        let [lan, wan, service, guest] = TUN_NAMES;
         let (lan, a) = Tuns::one(netlink, lan)?;
         let (wan, b) = Tuns::one(netlink, wan)?;
         let (service, c) = Tuns::one(netlink, service)?;
+        let (guest, d) = Tuns::one(netlink, guest)?;
         let catcher = |to| {
             let program = program::Program::load(&program::redirect_to(to));
             program.map_err(on("the program that catches packets"))
@@ -99,9 +101,15 @@ impl Tuns {
             program.map_err(on("the program of the home's port"))
         };
         Ok(Tuns {
-            fds: [lan, wan, service],
-            indices: [a, b, c],
-            programs: [catcher(a)?, catcher(b)?, catcher(c)?, in_bridge()?],
+            fds: [lan, wan, service, guest],
+            indices: [a, b, c, d],
+            programs: [
+                catcher(a)?,
+                catcher(b)?,
+                catcher(c)?,
+                catcher(d)?,
+                in_bridge()?,
+            ],
             rest: Rc::new(Guard::of_port().map_err(on("guard of the ports"))?),
         })
     }
@@ -122,11 +130,12 @@ impl Tuns {
     /// Catches all IPv4 packets that arrive on the interface `index`: those that no fast path carries
     /// go to the side's TUN device.
     pub fn catch(&self, netlink: &mut Netlink, index: u32, zone: Zone) -> Result<(), KernelError> {
-        let [lan, wan, service, _] = &self.programs;
+        let [lan, wan, service, guest, _] = &self.programs;
         let program = match zone {
             Zone::Lan => lan,
             Zone::Wan => wan,
             Zone::Service => service,
+            Zone::Guest => guest,
         };
         tc::attach_ingress(netlink, index, program)
     }
@@ -134,7 +143,7 @@ impl Tuns {
     /// The same on the home's Ethernet port, for what need not go through the bridge. Where no fast path
     /// is, nothing is caught there, and one that an earlier process has left ends.
     fn catch_before_bridge(&self, netlink: &mut Netlink, index: u32) -> Result<(), KernelError> {
-        let [_, _, _, port] = &self.programs;
+        let [_, _, _, _, port] = &self.programs;
         tc::attach_ingress(netlink, index, port)
     }
 
@@ -210,6 +219,29 @@ pub fn set_up_lan(
     })
 }
 
+/// Makes the guests' bridge with its address and its Ethernet port, whose number it returns.
+pub fn set_up_guest(netlink: &mut Netlink, tuns: &Tuns, guest: &Guest) -> Result<u32, PortError> {
+    let name = &guest.interface;
+    let port = sys::interface_index(name).map_err(on(name))?;
+    match links::create_bridge(netlink, GUEST_BRIDGE) {
+        Err(KernelError::Refused { errno, .. }) if errno == libc::EEXIST => {}
+        other => other.map_err(on(GUEST_BRIDGE))?,
+    }
+    let bridge = sys::interface_index(GUEST_BRIDGE).map_err(on(GUEST_BRIDGE))?;
+    tuns.catch_port(netlink, bridge, Zone::Guest)
+        .map_err(on(GUEST_BRIDGE))?;
+    for name in [GUEST_BRIDGE, name.as_str()] {
+        without_ipv6(name);
+    }
+    let own = hardware_address(name)?;
+    links::set_hardware_address(netlink, bridge, own).map_err(on(GUEST_BRIDGE))?;
+    links::settle(netlink, bridge, guest.address, guest.prefix).map_err(on(GUEST_BRIDGE))?;
+    links::up(netlink, bridge).map_err(on(GUEST_BRIDGE))?;
+    links::join_bridge(netlink, port, bridge).map_err(on(name))?;
+    links::up(netlink, port).map_err(on(name))?;
+    Ok(port)
+}
+
 /// Lets only packets leave for the Internet that show no other address than this.
 pub fn guard(
     netlink: &mut Netlink,
@@ -236,11 +268,11 @@ pub fn set_up_wan(
     Ok(index)
 }
 
-/// Whether a port belongs to the home's bridge.
+/// Whether a port belongs to a bridge.
 #[must_use]
-pub fn is_in_bridge(name: &str) -> bool {
+pub fn is_in_bridge(name: &str, bridge: &str) -> bool {
     let master = fs::read_link(format!("/sys/class/net/{name}/master"));
-    master.is_ok_and(|path| path.ends_with(BRIDGE))
+    master.is_ok_and(|path| path.ends_with(bridge))
 }
 
 /// Whether an Ethernet port has a cable with somebody at its other end.

@@ -97,11 +97,12 @@ impl Queues {
         ] {
             programs.set_row(number, &row).map_err(refused)?;
         }
-        let [lan, wan, service] = tuns.indices;
+        let [lan, wan, service, guest] = tuns.indices;
         for (index, program) in [
             (lan, &programs.written),
             (wan, &programs.written_from_wan),
             (service, &programs.written),
+            (guest, &programs.written),
         ] {
             tc::attach_ingress(netlink, index, program).map_err(|e| (QueueStep::Programs, e))?;
         }
@@ -274,7 +275,7 @@ impl Queues {
         let members = &self.members;
         let class = match (from, verdict) {
             // Where it does not leave for the Internet, nobody asks.
-            (Zone::Lan | Zone::Service, _) => members.up(source),
+            (Zone::Lan | Zone::Service | Zone::Guest, _) => members.up(source),
             // No program asks for it either.
             (Zone::Wan, _) if pair == 0 => return,
             (Zone::Wan, Verdict::Forward) => members.down(destination, mark),

@@ -6,7 +6,7 @@
 //! place before the link comes up. On a routed link both ends know each other's hardware address for
 //! ever, so that there is no ARP; a bridged one speaks for itself alone, and to no other service.
 
-use super::limits::BRIDGE;
+use super::limits::{BRIDGE, GUEST_BRIDGE};
 use super::links;
 use super::ports::{self, Tuns};
 use super::threads::Book;
@@ -43,6 +43,8 @@ struct Attached {
     guard: Guard,
     /// Hardware address of the service's end.
     hardware: [u8; 6],
+    /// Where a bridged one is.
+    bridge: &'static str,
 }
 
 /// A failed step, on its way to a [`NetRefusal`].
@@ -168,15 +170,16 @@ impl Services {
                 continue;
             };
             let name = outside(id);
-            if matches!(row.link, Link::Routed { .. }) || ports::is_in_bridge(&name) {
+            let bridge = row.bridge;
+            if matches!(row.link, Link::Routed { .. }) || ports::is_in_bridge(&name, bridge) {
                 continue;
             }
             let joined = sys::interface_index(&name)
                 .map_err(at(LinkStep::Veth))
-                .and_then(|index| join(netlink, index, row.hardware));
+                .and_then(|index| join(netlink, index, (bridge, row.hardware)));
             match joined {
-                Ok(()) => log::info!("service {id}: its link is back in {BRIDGE}"),
-                Err(e) => log::warn!("service {id}: its link did not join {BRIDGE}: {e}"),
+                Ok(()) => log::info!("service {id}: its link is back in {bridge}"),
+                Err(e) => log::warn!("service {id}: its link did not join {bridge}: {e}"),
             }
         }
     }
@@ -232,6 +235,7 @@ impl Services {
         };
         let guard = Guard::of_link(theirs, address, arp).map_err(at(LinkStep::Ingress))?;
         tc::attach_guard(netlink, index, &guard).map_err(at(LinkStep::Ingress))?;
+        let (bridge, bridge_address) = bridge_of(config, address);
         match link {
             Link::Routed { address, .. } => {
                 let router = config.service_router();
@@ -255,11 +259,10 @@ impl Services {
             Link::Bridged {
                 address, prefix, ..
             } => {
-                join(netlink, index, theirs)?;
+                join(netlink, index, (bridge, theirs))?;
                 links::up(netlink, index).map_err(at(LinkStep::Address))?;
-                let router = config.lan.address;
                 self.inside(&namespace, |netlink| {
-                    end(netlink, address, prefix, router, None)
+                    end(netlink, address, prefix, bridge_address, None)
                 })?;
             }
         }
@@ -267,6 +270,7 @@ impl Services {
             link,
             guard,
             hardware: theirs,
+            bridge,
         })
     }
 
@@ -331,9 +335,21 @@ pub fn outside(id: ServiceId) -> String {
     format!("sv{id}")
 }
 
-/// Makes the gateway's end of a link a port of the bridge, where only the service's end is.
-fn join(netlink: &mut Netlink, index: u32, hardware: [u8; 6]) -> Result<(), NetRefusal> {
-    let bridge = sys::interface_index(BRIDGE).map_err(at(LinkStep::Bridge))?;
+/// The bridge to which a host with this address belongs, and the gateway's address there.
+fn bridge_of(config: &GatewayConfig, address: Ipv4Addr) -> (&'static str, Ipv4Addr) {
+    match config.guest.as_ref().filter(|guest| guest.has(address)) {
+        Some(guest) => (GUEST_BRIDGE, guest.address),
+        None => (BRIDGE, config.lan.address),
+    }
+}
+
+/// Makes the gateway's end of a link a port of a bridge, where only the service's end is.
+fn join(
+    netlink: &mut Netlink,
+    index: u32,
+    (bridge, hardware): (&str, [u8; 6]),
+) -> Result<(), NetRefusal> {
+    let bridge = sys::interface_index(bridge).map_err(at(LinkStep::Bridge))?;
     links::join_bridge(netlink, index, bridge).map_err(at(LinkStep::Bridge))?;
     links::isolate(netlink, index, hardware).map_err(at(LinkStep::Bridge))
 }

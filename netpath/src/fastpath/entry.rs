@@ -26,13 +26,12 @@ pub fn side(zone: Zone) -> u8 {
         Zone::Lan => abi::LAN,
         Zone::Wan => abi::WAN,
         Zone::Service => abi::SERVICE,
+        Zone::Guest => abi::GUEST,
     }
 }
 
 fn zone(side: u8) -> Option<Zone> {
-    [Zone::Lan, Zone::Wan, Zone::Service]
-        .into_iter()
-        .find(|zone| self::side(*zone) == side)
+    Zone::ALL.into_iter().find(|zone| self::side(*zone) == side)
 }
 
 /// As it lies in a packet.
@@ -298,10 +297,10 @@ pub fn config_from(bytes: &[u8; CONFIG_SIZE]) -> Config {
     let mut from = Reader(bytes);
     Config {
         valid_until: from.count(),
-        daemon: [from.word(), from.word(), from.word()],
+        daemon: [from.word(), from.word(), from.word(), from.word()],
         layout: from.word(),
         pair: from.word(),
-        rounds: [from.word(), from.word(), from.word()],
+        rounds: [from.word(), from.word(), from.word(), from.word()],
         knows_hosts: from.word(),
         zero: 0,
     }
@@ -309,12 +308,17 @@ pub fn config_from(bytes: &[u8; CONFIG_SIZE]) -> Config {
 
 /// The place of a host of the home among all, and the host, of which nothing waits yet.
 #[must_use]
-pub fn host_bytes(host: Ipv4Addr, hardware: [u8; 6]) -> (u32, [u8; HOST_SIZE]) {
+pub fn host_bytes(zone: Zone, host: Ipv4Addr, hardware: [u8; 6]) -> (u32, [u8; HOST_SIZE]) {
     let mut bytes = [0; HOST_SIZE];
     let mut out = Writer(&mut bytes);
     out.put(&host.octets());
     out.put(&hardware);
-    (u32::from(host) & (abi::HOSTS_MAX - 1), bytes)
+    let first = match zone {
+        Zone::Lan | Zone::Wan => 0,
+        Zone::Service => abi::HOSTS_MAX,
+        Zone::Guest => 2 * abi::HOSTS_MAX,
+    };
+    (first + (u32::from(host) & (abi::HOSTS_MAX - 1)), bytes)
 }
 
 /// Fields one after the other; each layout has no gaps (abi.rs).

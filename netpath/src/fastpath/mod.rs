@@ -81,7 +81,7 @@ pub struct FastPath {
 
 /// The programs: for what arrives from the home, the Internet and the services, and at the home's port
 /// before it is in the bridge.
-pub type Programs = [Program; 4];
+pub type Programs = [Program; 5];
 
 /// Programs with these maps.
 fn programs(object: &Object, maps: &Maps) -> Result<Programs, LoadError> {
@@ -90,6 +90,7 @@ fn programs(object: &Object, maps: &Maps) -> Result<Programs, LoadError> {
         load("from_lan")?,
         load("from_wan")?,
         load("from_service")?,
+        load("from_guest")?,
         load("from_port")?,
     ])
 }
@@ -102,7 +103,7 @@ impl FastPath {
     /// [`FastPathError`]; nothing is pinned then.
     pub fn open(
         folder: &Path,
-        daemon: [u32; 3],
+        daemon: [u32; 4],
         mtus: Mtus,
         clock: Clock,
     ) -> Result<(FastPath, Programs), FastPathError> {
@@ -115,7 +116,7 @@ impl FastPath {
 
     fn try_open(
         folder: &Path,
-        daemon: [u32; 3],
+        daemon: [u32; 4],
         mtus: Mtus,
         clock: Clock,
     ) -> Result<(FastPath, Programs), FastPathError> {

@@ -80,7 +80,7 @@ pub fn run(object: &Object) -> Result<(), FastPathError> {
     let beats = |valid_until| {
         entry::config_bytes(&Config {
             valid_until,
-            daemon: [1; 3],
+            daemon: [1; 4],
             layout: abi::LAYOUT,
             ..Config::default()
         })
@@ -93,7 +93,7 @@ pub fn run(object: &Object) -> Result<(), FastPathError> {
         priority: 0,
         mtu: 1_500,
     };
-    let sides = [Zone::Lan, Zone::Wan, Zone::Service, Zone::Lan];
+    let sides = Zone::ALL.into_iter().chain([Zone::Lan]);
     for (program, zone) in programs.iter().zip(sides) {
         let from = Tuple { zone, ..from };
         let value = entry::entry(&from, &to, &way, abi::INITIATOR, 0);

@@ -10,11 +10,11 @@ use hearth_model::drops::DropReason;
 use hearth_model::protocol::Zone;
 
 /// What has not come here: from which side, why, and how many packets.
-pub type Refused = [(Zone, DropReason, u64); 3];
+pub type Refused = [(Zone, DropReason, u64); 5];
 
 /// Others than those of an earlier process, whose counts are still there.
-pub(super) fn first_rounds(clock: &Clock) -> [u32; 3] {
-    [u32::try_from(clock.nanoseconds >> abi::STRANGER_SHIFT & u64::from(u32::MAX)).unwrap_or(0); 3]
+pub(super) fn first_rounds(clock: &Clock) -> [u32; 4] {
+    [u32::try_from(clock.nanoseconds >> abi::STRANGER_SHIFT & u64::from(u32::MAX)).unwrap_or(0); 4]
 }
 
 impl FastPath {
@@ -31,26 +31,29 @@ impl FastPath {
         match zone {
             Zone::Lan => self.count(abi::LET),
             Zone::Service => self.count(abi::SERVICE_LET),
+            Zone::Guest => self.count(abi::GUEST_LET),
             Zone::Wan => Ok(0),
         }
     }
 
-    /// These hosts of the home are known at these hardware addresses, and those of earlier calls; whoever
-    /// else sends is a stranger from now on.
+    /// These hosts of a side (the home, the guests) are known at these hardware addresses, and those of
+    /// earlier calls; whoever else sends there is a stranger from now on.
     ///
     /// # Errors
     /// [`LoadError`]: the kernel refuses to write.
     pub fn know_hosts(
         &mut self,
+        zone: Zone,
         hosts: impl Iterator<Item = (Ipv4Addr, [u8; 6])>,
     ) -> Result<(), LoadError> {
         let map = self.maps.get(HOSTS).ok_or(missing(HOSTS))?;
         for (host, hardware) in hosts {
-            let (number, value) = entry::host_bytes(host, hardware);
+            let (number, value) = entry::host_bytes(zone, host, hardware);
             map.update(&number.to_ne_bytes(), &value, When::Any)?;
         }
-        if self.config.knows_hosts == 0 {
-            self.config.knows_hosts = 1;
+        let side = 1 << entry::side(zone);
+        if self.config.knows_hosts & side == 0 {
+            self.config.knows_hosts |= side;
             self.configure()?;
         }
         Ok(())
@@ -66,6 +69,8 @@ impl FastPath {
             (Zone::Lan, busy, self.count(abi::BUSY)?),
             (Zone::Service, busy, self.count(abi::SERVICE_BUSY)?),
             (Zone::Lan, unknown, self.count(abi::STRANGER)?),
+            (Zone::Guest, busy, self.count(abi::GUEST_BUSY)?),
+            (Zone::Guest, unknown, self.count(abi::GUEST_STRANGER)?),
         ])
     }
 

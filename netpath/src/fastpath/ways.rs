@@ -29,6 +29,8 @@ pub struct Mtus {
     pub wan: u16,
     /// Towards the services.
     pub services: u16,
+    /// Towards the guests.
+    pub guest: u16,
 }
 
 /// The links that there are.
@@ -39,6 +41,8 @@ pub struct Ways {
     pub lan: Option<u32>,
     /// The Internet's port, and its address.
     pub wan: Option<(u32, WanLease)>,
+    /// The guests' bridge.
+    pub guest: Option<u32>,
     services: Box<[Option<(u32, Ipv4Addr)>]>,
     /// Whose packets are of which class.
     pub members: Members,
@@ -52,6 +56,7 @@ impl Ways {
             mtus,
             lan: None,
             wan: None,
+            guest: None,
             services: (0..SERVICES_MAX).map(|_| None).collect(),
             members: Members::default(),
         }
@@ -63,6 +68,7 @@ impl Ways {
             Zone::Lan => self.mtus.lan = mtu,
             Zone::Wan => self.mtus.wan = mtu,
             Zone::Service => self.mtus.services = mtu,
+            Zone::Guest => self.mtus.guest = mtu,
         }
     }
 
@@ -78,6 +84,7 @@ impl Ways {
     pub fn to(&self, zone: Zone, address: Ipv4Addr) -> Option<Way> {
         let (interface, next_hop, mtu) = match zone {
             Zone::Lan => (self.lan?, address, self.mtus.lan),
+            Zone::Guest => (self.guest?, address, self.mtus.guest),
             Zone::Wan => {
                 let (interface, lease) = self.wan?;
                 (interface, next_hop(&lease, address)?, self.mtus.wan)
@@ -111,6 +118,7 @@ mod tests {
             lan: 1_500,
             wan: 1_492,
             services: 9_000,
+            guest: 1_300,
         });
         let way = |ways: &Ways, zone, to| {
             ways.to(zone, to)
@@ -120,6 +128,7 @@ mod tests {
         assert_eq!(way(&ways, Zone::Lan, host), None);
         assert_eq!(way(&ways, Zone::Wan, far), None);
         assert_eq!(way(&ways, Zone::Service, service), None);
+        assert_eq!(way(&ways, Zone::Guest, host), None);
         // when they are there
         let lease = WanLease {
             address: Ipv4Addr::new(203, 0, 113, 50),
@@ -127,10 +136,12 @@ mod tests {
             router: Some(router),
         };
         ways.lan = Some(3);
+        ways.guest = Some(6);
         ways.wan = Some((4, lease));
         ways.set_service(ServiceId::new(0).unwrap(), Some((5, service)));
         // then hosts of a link are their own next hop, and all others the router's
         assert_eq!(way(&ways, Zone::Lan, host), Some((3, host, 1_500)));
+        assert_eq!(way(&ways, Zone::Guest, host), Some((6, host, 1_300)));
         assert_eq!(way(&ways, Zone::Wan, near), Some((4, near, 1_492)));
         assert_eq!(way(&ways, Zone::Wan, far), Some((4, router, 1_492)));
         assert_eq!(

@@ -263,6 +263,7 @@ impl<C: Carrier> Nat<C> {
         let waits = zones.contains(&Zone::Service)
             || zones[0] == Zone::Wan
             || zones == [Zone::Lan; 2]
+            || zones == [Zone::Guest; 2]
             || self.places.wan_address().is_none();
         let refusal = if waits {
             NotAdopted::NotYet

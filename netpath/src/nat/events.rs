@@ -34,7 +34,7 @@ impl<C: Carrier> Nat<C> {
                 address,
                 policy,
             } => {
-                if !self.places.is_lan_host(address) {
+                if self.places.bridged_side(address).is_none() {
                     return Err(NetRefusal::Malformed);
                 }
                 // Its ports, if it was routed, are its own host's from now on.

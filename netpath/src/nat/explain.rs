@@ -132,7 +132,7 @@ impl<C: Carrier> Nat<C> {
                 .services
                 .at(tuple.source)
                 .map(|(_, service)| service.policy),
-            Zone::Lan => self
+            Zone::Lan | Zone::Guest => self
                 .services
                 .bridged_at(tuple.source)
                 .map(|service| service.policy),
@@ -159,7 +159,7 @@ impl<C: Carrier> Nat<C> {
     /// Who gets a packet next on a side, as the kernel routes it.
     fn hop(&self, zone: Zone, to: Ipv4Addr) -> Option<Ipv4Addr> {
         match zone {
-            Zone::Lan | Zone::Service => Some(to),
+            Zone::Lan | Zone::Service | Zone::Guest => Some(to),
             Zone::Wan => next_hop(&self.places.wan()?, to),
         }
     }
@@ -217,6 +217,8 @@ impl From<Place> for Where {
             Place::ServiceRouter => Where::ServiceRouter,
             Place::WanAddress => Where::WanAddress,
             Place::Lan => Where::Lan,
+            Place::GuestAddress => Where::GuestAddress,
+            Place::Guest => Where::Guest,
             Place::Services => Where::Services,
             Place::Wan => Where::Wan,
         }

@@ -156,7 +156,9 @@ impl<C: Carrier> Nat<C> {
         let outside = match (pair.initiator.zone, pair.responder.zone) {
             (_, Zone::Wan) => pair.responder.destination,
             (Zone::Wan, _) => pair.initiator.destination,
-            (Zone::Lan | Zone::Service, Zone::Lan | Zone::Service) => return false,
+            (Zone::Lan | Zone::Service | Zone::Guest, Zone::Lan | Zone::Service | Zone::Guest) => {
+                return false;
+            }
         };
         let gone = self.places.wan_address().is_some_and(|wan| wan != outside);
         if gone {

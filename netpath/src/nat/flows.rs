@@ -194,6 +194,6 @@ impl<C: Carrier> Nat<C> {
 pub(super) fn told(from: Zone, refusal: Refusal) -> Refusal {
     match from {
         Zone::Wan => refusal.silent(),
-        Zone::Lan | Zone::Service => refusal,
+        Zone::Lan | Zone::Service | Zone::Guest => refusal,
     }
 }

@@ -184,11 +184,8 @@ impl<C: Carrier> Nat<C> {
     fn inside_of(&self, tuple: &Tuple, mapping: Row) -> Result<Tuple, Refusal> {
         let mapping = self.mappings.get(mapping).ok_or(DropReason::Filtered)?;
         let inside = mapping.inside;
-        let zone = if self.places.is_lan_host(inside.address) {
-            Zone::Lan
-        } else {
-            Zone::Service
-        };
+        let bridged = self.places.bridged_side(inside.address);
+        let zone = bridged.unwrap_or(Zone::Service);
         Ok(Tuple {
             source: inside.address,
             destination: tuple.source,
@@ -340,7 +337,7 @@ impl Session {
     pub fn inside(&self) -> Ipv4Addr {
         match self.initiator.zone {
             Zone::Wan => self.responder.source,
-            Zone::Lan | Zone::Service => self.initiator.source,
+            Zone::Lan | Zone::Service | Zone::Guest => self.initiator.source,
         }
     }
 
@@ -349,7 +346,7 @@ impl Session {
     pub fn way(&self, side: Side) -> Way {
         let inside = match self.initiator.zone {
             Zone::Wan => Side::Responder,
-            Zone::Lan | Zone::Service => Side::Initiator,
+            Zone::Lan | Zone::Service | Zone::Guest => Side::Initiator,
         };
         if side == inside {
             Way::Sent

@@ -16,6 +16,7 @@ mod explain;
 mod farewell;
 mod flows;
 mod fragments;
+mod guest;
 mod hash;
 mod household;
 mod judge;
@@ -86,10 +87,23 @@ pub struct NatConfig {
     pub wan_mtu: u16,
     /// MTU of the services' links, bytes.
     pub services_mtu: u16,
+    /// The guests' network, where there is one.
+    pub guest: Option<GuestNet>,
     /// What the household has chosen.
     pub choices: NatChoices,
     /// Keys the hash tables and the choice of ports: random, new at each start, never told.
     pub secret: u64,
+}
+
+/// The guests' network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GuestNet {
+    /// The gateway's address in it.
+    pub address: Ipv4Addr,
+    /// Length of its prefix, bits.
+    pub prefix: u8,
+    /// MTU towards it, bytes.
+    pub mtu: u16,
 }
 
 /// What changes the machine besides packets and time.

@@ -16,8 +16,12 @@ pub enum Place {
     ServiceRouter,
     /// The gateway's address in the Internet.
     WanAddress,
+    /// The gateway's address in the guests' network.
+    GuestAddress,
     /// A host of the home.
     Lan,
+    /// A guest.
+    Guest,
     /// The services' subnet.
     Services,
     /// Anywhere else.
@@ -74,6 +78,7 @@ impl Places {
             Zone::Lan => Some(self.lan_address()),
             Zone::Wan => self.wan_address(),
             Zone::Service => Some(self.service_router()),
+            Zone::Guest => self.guest_address(),
         }
     }
 
@@ -84,6 +89,7 @@ impl Places {
             Zone::Lan => self.config.lan_mtu,
             Zone::Wan => self.config.wan_mtu,
             Zone::Service => self.config.services_mtu,
+            Zone::Guest => self.config.guest.map_or(0, |guest| guest.mtu),
         }
     }
 
@@ -93,6 +99,11 @@ impl Places {
             Zone::Lan => self.config.lan_mtu = mtu,
             Zone::Wan => self.config.wan_mtu = mtu,
             Zone::Service => self.config.services_mtu = mtu,
+            Zone::Guest => {
+                if let Some(guest) = &mut self.config.guest {
+                    guest.mtu = mtu;
+                }
+            }
         }
     }
 
@@ -103,6 +114,40 @@ impl Places {
         same_net(address, config.lan_address, config.lan_prefix)
             && address != config.lan_address
             && !is_edge_of(config.lan_address, config.lan_prefix, address)
+    }
+
+    /// The gateway's address in the guests' network.
+    fn guest_address(&self) -> Option<Ipv4Addr> {
+        self.config.guest.map(|guest| guest.address)
+    }
+
+    /// Whether the guests' network has this address.
+    fn is_in_guest(&self, address: Ipv4Addr) -> bool {
+        let guest = self.config.guest;
+        guest.is_some_and(|guest| same_net(address, guest.address, guest.prefix))
+    }
+
+    fn is_guest_edge(&self, address: Ipv4Addr) -> bool {
+        let guest = self.config.guest;
+        guest.is_some_and(|guest| is_edge_of(guest.address, guest.prefix, address))
+    }
+
+    /// Whether a guest can have this address.
+    #[must_use]
+    pub fn is_guest(&self, address: Ipv4Addr) -> bool {
+        self.is_in_guest(address)
+            && self.guest_address() != Some(address)
+            && !self.is_guest_edge(address)
+    }
+
+    /// The side of the bridge that a host with this address belongs to, if one of both does.
+    #[must_use]
+    pub fn bridged_side(&self, address: Ipv4Addr) -> Option<Zone> {
+        match (self.is_lan_host(address), self.is_guest(address)) {
+            (true, _) => Some(Zone::Lan),
+            (false, true) => Some(Zone::Guest),
+            (false, false) => None,
+        }
     }
 
     /// Whether the services' subnet has this address.
@@ -139,6 +184,13 @@ impl Places {
             }
             return Ok(Place::Lan);
         }
+        if self.is_in_guest(to) {
+            return match (self.guest_address() == Some(to), self.is_guest_edge(to)) {
+                (true, _) => Ok(Place::GuestAddress),
+                (false, true) => Err(DropReason::Broadcast),
+                (false, false) => Ok(Place::Guest),
+            };
+        }
         if to.is_broadcast() || self.is_wan_broadcast(to) {
             return Err(DropReason::Broadcast);
         }
@@ -167,11 +219,13 @@ impl Places {
             Some(config.lan_address),
             Some(self.service_router()),
             self.wan_address(),
+            self.guest_address(),
         ];
         if source == destination || own.contains(&Some(source)) {
             return Err(DropReason::LandAttack);
         }
         let edge = is_edge_of(config.lan_address, config.lan_prefix, source)
+            || self.is_guest_edge(source)
             || self.is_wan_broadcast(source);
         if edge || source.is_multicast() || source.is_broadcast() {
             return Err(DropReason::SourceBroadcast);
@@ -183,7 +237,8 @@ impl Places {
         let is_there = match from {
             Zone::Lan => in_home,
             Zone::Service => self.is_in_services(source),
-            Zone::Wan => !in_home && !self.is_in_services(source),
+            Zone::Guest => self.is_in_guest(source),
+            Zone::Wan => !in_home && !self.is_in_services(source) && !self.is_in_guest(source),
         };
         if is_there {
             Ok(())

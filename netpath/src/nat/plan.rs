@@ -5,6 +5,7 @@
 //! | home | forward, hairpin, else the gateway's sockets | no | no | mapped |
 //! | service | echo of its router | as its policy says | no | mapped, as its policy says |
 //! | bridged service | echo, answers | (by the bridge) | no | mapped, as its policy says |
+//! | guest | echo, hairpin among guests | no | no | mapped |
 //! | Internet | forward, mapping, the gateway's own answers | - | - | - |
 //!
 //! A forward is a service's own, or the household's to a home host or a service; a home host that uses
@@ -74,7 +75,7 @@ pub enum Opening {
     Local,
 }
 
-fn prohibited(reason: DropReason) -> Refusal {
+pub(super) fn prohibited(reason: DropReason) -> Refusal {
     Refusal::answered(reason, Error::Prohibited)
 }
 
@@ -94,6 +95,7 @@ impl<C: Carrier> Nat<C> {
             Zone::Lan => self.plan_lan(tuple, kind, place)?,
             Zone::Wan => self.plan_wan(tuple, kind, place, now)?,
             Zone::Service => self.plan_service(tuple, kind, place)?,
+            Zone::Guest => self.plan_guest(tuple, kind, place)?,
         };
         match (opening, kind) {
             (Opening::Flow(_), Kind::Tcp(flags)) if flags.rst() => {
@@ -204,6 +206,7 @@ impl<C: Carrier> Nat<C> {
             Place::ServiceRouter => Ok(Opening::Local),
             Place::Lan => Err(DropReason::LanToLan.into()),
             Place::Services => Err(prohibited(DropReason::ServiceClosed)),
+            Place::Guest | Place::GuestAddress => Err(prohibited(DropReason::ToGuest)),
             Place::Wan => {
                 let (to, port) = (tuple.destination, tuple.ports.destination);
                 Ok(flow(Zone::Wan, to, port, self.seen_as(tuple)))
@@ -221,7 +224,10 @@ impl<C: Carrier> Nat<C> {
                     Err(prohibited(DropReason::ServiceToGateway))
                 }
             },
-            Place::LanAddress | Place::WanAddress => Err(prohibited(DropReason::ServiceToGateway)),
+            Place::LanAddress | Place::WanAddress | Place::GuestAddress => {
+                Err(prohibited(DropReason::ServiceToGateway))
+            }
+            Place::Guest => Err(prohibited(DropReason::ToGuest)),
             Place::Services => Err(prohibited(DropReason::ServiceToService)),
             Place::Lan => self.plan_from_service(tuple, kind, (id, service), Zone::Lan),
             Place::Wan => self.plan_from_service(tuple, kind, (id, service), Zone::Wan),
@@ -241,7 +247,7 @@ impl<C: Carrier> Nat<C> {
             (NetworkPolicy::Wan, Zone::Wan | Zone::Lan) => true,
             (NetworkPolicy::Lan, Zone::Lan) => true,
             (NetworkPolicy::Lan, Zone::Wan) => false,
-            (NetworkPolicy::None, _) | (_, Zone::Service) => false,
+            (NetworkPolicy::None, _) | (_, Zone::Service | Zone::Guest) => false,
         };
         let goes_on = matches!(kind, Kind::Tcp(flags) if !flags.syn());
         let port = tuple.ports.source;
@@ -260,7 +266,7 @@ impl<C: Carrier> Nat<C> {
             (Zone::Lan, Some(fixed)) if goes_on => fixed,
             (Zone::Wan, None) if may_open => SourceRule::Mapped,
             (Zone::Lan, _) if may_open => SourceRule::Keep,
-            (Zone::Lan | Zone::Wan | Zone::Service, _) => {
+            (Zone::Lan | Zone::Wan | Zone::Service | Zone::Guest, _) => {
                 return Err(prohibited(DropReason::ServicePolicy));
             }
         };
@@ -336,19 +342,25 @@ fn is_for_the_gateway(tuple: &Tuple, kind: Kind) -> bool {
 
 /// A host of the home that is a service has no more of the gateway than a routed one: neither its
 /// ports, which are other services', nor its own sockets.
-fn bridged_may(
+pub(super) fn bridged_may(
     policy: NetworkPolicy,
     tuple: &Tuple,
     kind: Kind,
     place: Place,
 ) -> Result<(), Refusal> {
     match place {
-        Place::LanAddress if is_for_the_gateway(tuple, kind) => Ok(()),
-        Place::LanAddress | Place::WanAddress | Place::ServiceRouter => {
+        Place::LanAddress if tuple.zone == Zone::Lan && is_for_the_gateway(tuple, kind) => Ok(()),
+        Place::GuestAddress if tuple.zone == Zone::Guest && is_for_the_gateway(tuple, kind) => {
+            Ok(())
+        }
+        Place::LanAddress | Place::GuestAddress | Place::WanAddress | Place::ServiceRouter => {
             Err(prohibited(DropReason::ServiceToGateway))
         }
         Place::Services => Err(prohibited(DropReason::ServiceToService)),
-        Place::Lan => Err(DropReason::LanToLan.into()),
+        Place::Lan if tuple.zone == Zone::Lan => Err(DropReason::LanToLan.into()),
+        Place::Guest if tuple.zone == Zone::Guest => Err(DropReason::LanToLan.into()),
+        Place::Lan => Err(prohibited(DropReason::GuestToHome)),
+        Place::Guest => Err(prohibited(DropReason::ToGuest)),
         Place::Wan => match policy {
             NetworkPolicy::Wan => Ok(()),
             NetworkPolicy::Lan | NetworkPolicy::None => Err(prohibited(DropReason::ServicePolicy)),

@@ -144,7 +144,7 @@ impl Services {
     /// [`NetRefusal`]; nothing was changed.
     pub fn forward(&mut self, forward: Forward) -> Result<(), NetRefusal> {
         let reserved = match forward.from {
-            Zone::Service => return Err(NetRefusal::Malformed),
+            Zone::Service | Zone::Guest => return Err(NetRefusal::Malformed),
             Zone::Wan => forward.port == DHCP_CLIENT_PORT,
             Zone::Lan => false,
         };

@@ -275,7 +275,7 @@ impl<C: Carrier> Nat<C> {
         // other side as the flow's own address there.
         let source = match zone {
             Zone::Wan => reporter,
-            Zone::Lan | Zone::Service => opposite.destination,
+            Zone::Lan | Zone::Service | Zone::Guest => opposite.destination,
         };
         packet.set_addresses(source, opposite.source);
         Ok(Pass::Forward)
@@ -285,9 +285,9 @@ impl<C: Carrier> Nat<C> {
     fn own_error(&self, about: &Tuple, place: Place) -> Result<Pass, Refusal> {
         let own_port = (LOCAL_PORT_FIRST..=LOCAL_PORT_LAST).contains(&about.ports.destination);
         let ours = match place {
-            Place::LanAddress | Place::ServiceRouter => true,
+            Place::LanAddress | Place::ServiceRouter | Place::GuestAddress => true,
             Place::WanAddress => about.protocol == Protocol::Icmp || own_port,
-            Place::Lan | Place::Services | Place::Wan => false,
+            Place::Lan | Place::Guest | Place::Services | Place::Wan => false,
         };
         let sent: Option<Ipv4Addr> = self.places.own(about.zone);
         if ours && sent == Some(about.destination) {

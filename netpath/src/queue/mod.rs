@@ -90,7 +90,7 @@ impl Members {
         match (from.zone, to.zone) {
             (_, Zone::Wan) => self.up(from.source),
             (Zone::Wan, _) => self.down(to.source, mark),
-            (Zone::Lan | Zone::Service, Zone::Lan | Zone::Service) => 0,
+            (Zone::Lan | Zone::Service | Zone::Guest, Zone::Lan | Zone::Service | Zone::Guest) => 0,
         }
     }
 }

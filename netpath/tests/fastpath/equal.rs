@@ -18,13 +18,20 @@ fn ends(dice: &mut Dice) -> (Zone, End, End) {
     let port = dice.pick(&[5_000, 5_001, 443, 443, 8_443, 53]);
     let other = dice.pick(&[5_000, 443, 9_000]);
     let inside = dice.pick(&[ANN, ANN, BOB]);
-    match dice.roll(12) {
+    match dice.roll(14) {
         0..=3 => (Zone::Lan, (inside, port), (FAR, other)),
         4..=6 => (Zone::Wan, (FAR, other), (EXTERNAL, port)),
         7 => (Zone::Lan, (inside, port), (EXTERNAL, other)),
         8 => (Zone::Lan, (inside, port), (GATEWAY, other)),
         9 => (Zone::Service, (WEB, port), (FAR, other)),
         10 => (Zone::Service, (WEB, port), (inside, other)),
+        11 => (Zone::Guest, (GUEST, port), (FAR, other)),
+        // one of another side, which must not pass by where that one's flow does
+        12 => (
+            dice.pick(&Zone::ALL),
+            (dice.pick(&[GUEST, ANN]), port),
+            (FAR, other),
+        ),
         _ => {
             let any = |dice: &mut Dice| {
                 let known = [
@@ -35,11 +42,13 @@ fn ends(dice: &mut Dice) -> (Zone, End, End) {
                     GATEWAY,
                     ROUTER,
                     WEB,
+                    GUEST,
+                    GUEST_GATEWAY,
                     Ipv4Addr::BROADCAST,
                 ];
                 (dice.pick(&known), dice.pick(&[0, 5_000, 443]))
             };
-            let zone = dice.pick(&[Zone::Lan, Zone::Wan, Zone::Service]);
+            let zone = dice.pick(&Zone::ALL);
             (zone, any(dice), any(dice))
         }
     }

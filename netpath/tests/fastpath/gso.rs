@@ -27,7 +27,7 @@ fn what_fits_the_next_link_once_cut_passes_whole_and_counts_as_what_it_will_be()
     let large = tcp(ann, far, 0x10, &[0x55; 1_900]);
     let frame = [&[0; 12][..], &[8, 0], &large].concat();
     let passes = |twins: &Twins, context: &mut [u8]| {
-        let [lan, _, _, _] = &twins.programs;
+        let [lan, ..] = &twins.programs;
         let run = lan.test_run(&frame, context, 1).unwrap();
         assert_eq!(run.value, REDIRECT);
         run.packet != frame

@@ -1,7 +1,7 @@
 //! Two gateways that are told the same: one whose flows pass by the program, and one that decides about
 //! every packet.
 
-pub use super::home::{GATEWAY, config, lease};
+pub use super::home::{GATEWAY, GUEST_GATEWAY, config, lease};
 use hearth_model::protocol::{Forward, NetworkPolicy, Transport, Zone};
 use hearth_model::{ServiceId, Tick};
 use hearth_netpath::fastpath::entry::Clock;
@@ -87,14 +87,19 @@ pub fn open(folder: &Path) -> Result<(FastPath, Programs), FastPathError> {
         lan: config().lan_mtu,
         wan: config().wan_mtu,
         services: config().services_mtu,
+        guest: config().guest.unwrap().mtu,
     };
-    let (mut fast, programs) = FastPath::open(folder, [11, 12, 13], mtus, clock())?;
+    let (mut fast, programs) = FastPath::open(folder, [11, 12, 13, 14], mtus, clock())?;
     fast.ways.lan = Some(2);
+    fast.ways.guest = Some(5);
     fast.ways.wan = Some((3, lease(EXTERNAL)));
     let id = ServiceId::new(WEB_ID).unwrap();
     fast.ways.set_service(id, Some((4, WEB)));
     Ok((fast, programs))
 }
+
+/// A guest.
+pub const GUEST: Ipv4Addr = Ipv4Addr::new(192, 168, 2, 10);
 
 /// What became of a packet: the verdict, and its bytes or the answer's.
 pub type Fate = (Verdict, Vec<u8>);
@@ -151,13 +156,14 @@ impl Twins {
         self.nat.carrier_mut().beat(clock).unwrap();
         let wanted = leaves(decide(&mut self.plain, zone, bytes, clock.tick));
         let frame = [&[0; 12][..], &[8, 0], bytes].concat();
-        let [lan, wan, service, port] = &self.programs;
+        let [lan, wan, service, guest, port] = &self.programs;
         let program = match zone {
             // Both see what the home sends to the gateway.
             Zone::Lan if bytes.len().is_multiple_of(2) => lan,
             Zone::Lan => port,
             Zone::Wan => wan,
             Zone::Service => service,
+            Zone::Guest => guest,
         };
         let run = program.test_run(&frame, &mut [], 1).unwrap();
         assert_eq!(run.value, REDIRECT);

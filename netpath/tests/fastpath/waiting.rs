@@ -30,7 +30,7 @@ fn refused(fast: &FastPath) -> Vec<(Zone, DropReason, u64)> {
 #[test]
 fn a_host_that_floods_has_its_share_of_the_queue_and_leaves_the_rest_to_others() {
     let pins = Pins::new();
-    let (mut fast, [lan, wan, service, port]) = open(&pins.folder()).unwrap();
+    let (mut fast, [lan, wan, service, guest, port]) = open(&pins.folder()).unwrap();
     for program in [&lan, &port] {
         // given a host that has sent as much as may wait
         assert_eq!(last(program, ANN, OURS, abi::WAITING_MAX), REDIRECT);
@@ -47,6 +47,9 @@ fn a_host_that_floods_has_its_share_of_the_queue_and_leaves_the_rest_to_others()
     assert_eq!(last(&service, WEB, OURS, abi::WAITING_MAX), REDIRECT);
     fast.next_round(Zone::Lan).unwrap();
     assert_eq!(last(&service, WEB, OURS, 3), DROP);
+    // and so has a guest, whatever the home's hosts send
+    assert_eq!(last(&guest, GUEST, OURS, abi::WAITING_MAX), REDIRECT);
+    assert_eq!(last(&guest, GUEST, OURS, 5), DROP);
     // and the Internet none: all of it may be one resolver's answers
     assert_eq!(last(&wan, FAR, OURS, 4 * abi::WAITING_MAX), REDIRECT);
     // and every packet that was dropped is counted
@@ -54,7 +57,8 @@ fn a_host_that_floods_has_its_share_of_the_queue_and_leaves_the_rest_to_others()
         refused(&fast),
         [
             (Zone::Lan, DropReason::HostBusy, 14),
-            (Zone::Service, DropReason::HostBusy, 3)
+            (Zone::Service, DropReason::HostBusy, 3),
+            (Zone::Guest, DropReason::HostBusy, 5)
         ]
     );
 }
@@ -62,11 +66,12 @@ fn a_host_that_floods_has_its_share_of_the_queue_and_leaves_the_rest_to_others()
 #[test]
 fn those_who_are_not_where_the_gateway_knows_them_have_one_small_share_together() {
     let pins = Pins::new();
-    let (mut fast, [lan, _, service, _]) = open(&pins.folder()).unwrap();
+    let (mut fast, [lan, _, service, guest, _]) = open(&pins.folder()).unwrap();
     // given a gateway that does not know its hosts yet, then nobody is a stranger
     assert_eq!(last(&lan, ANN, ANOTHER, abi::WAITING_MAX), REDIRECT);
     // given one that knows a host
-    fast.know_hosts([(ANN, OURS)].into_iter()).unwrap();
+    fast.know_hosts(Zone::Lan, [(ANN, OURS)].into_iter())
+        .unwrap();
     // when invented hosts send, and another in this one's name
     let mut dropped = 0;
     for number in 0..2 * abi::STRANGERS_MAX {
@@ -85,7 +90,15 @@ fn those_who_are_not_where_the_gateway_knows_them_have_one_small_share_together(
     // and the one that is known is not counted with them, nor are services
     assert_eq!(last(&lan, ANN, OURS, abi::WAITING_MAX), REDIRECT);
     assert_eq!(last(&service, WEB, ANOTHER, 1), REDIRECT);
+    // and guests are not either: they have a side of their own, with strangers of its own
+    assert_eq!(last(&guest, GUEST, ANOTHER, abi::WAITING_MAX), REDIRECT);
+    fast.know_hosts(Zone::Guest, [(GUEST, OURS)].into_iter())
+        .unwrap();
+    assert_eq!(last(&guest, GUEST, ANOTHER, 1), REDIRECT);
+    assert_eq!(last(&guest, GUEST, ANOTHER, 2 * abi::STRANGERS_MAX), DROP);
+    assert_eq!(last(&guest, GUEST, OURS, 1), REDIRECT);
     // and a host that has come meanwhile is none any more
-    fast.know_hosts([(BOB, ANOTHER)].into_iter()).unwrap();
+    fast.know_hosts(Zone::Lan, [(BOB, ANOTHER)].into_iter())
+        .unwrap();
     assert_eq!(last(&lan, BOB, ANOTHER, 100), REDIRECT);
 }

@@ -12,6 +12,7 @@
 mod clients;
 mod fast_path;
 mod forwards;
+mod guest;
 mod home;
 mod hostile;
 mod look;

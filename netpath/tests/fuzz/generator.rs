@@ -1,6 +1,6 @@
 //! Packets by rule, then damaged.
 
-use super::{EXTERNAL, FORWARDED, GATEWAY, ROUTER, WEB};
+use super::{EXTERNAL, FORWARDED, GATEWAY, GUEST_GATEWAY, ROUTER, WEB};
 use hearth_model::protocol::Zone;
 use hearth_netpath::nat::Random;
 use std::net::Ipv4Addr;
@@ -9,6 +9,10 @@ const HOSTS: [Ipv4Addr; 3] = [
     Ipv4Addr::new(192, 168, 1, 10),
     Ipv4Addr::new(192, 168, 1, 11),
     Ipv4Addr::new(192, 168, 1, 2),
+];
+const GUESTS: [Ipv4Addr; 2] = [
+    Ipv4Addr::new(192, 168, 2, 10),
+    Ipv4Addr::new(192, 168, 2, 11),
 ];
 const FAR: [Ipv4Addr; 3] = [
     Ipv4Addr::new(198, 51, 100, 7),
@@ -86,9 +90,10 @@ impl Generator {
 
     /// A packet that was forwarded: its receiver may answer.
     pub fn heard(&mut self, from: Zone, packet: &[u8]) {
-        let to = match (from, &packet[16..18]) {
-            (_, [192, 168]) => Zone::Lan,
-            (_, [10, 213]) => Zone::Service,
+        let to = match (from, &packet[16..19]) {
+            (_, [192, 168, 1]) => Zone::Lan,
+            (_, [192, 168, 2]) => Zone::Guest,
+            (_, [10, 213, _]) => Zone::Service,
             _ => Zone::Wan,
         };
         let row = (to, packet.to_vec());
@@ -122,6 +127,7 @@ impl Generator {
             Zone::Wan if self.one_in(3) => Ipv4Addr::from(0x0808_0000 | u32::from(self.word())),
             Zone::Wan => self.pick(&FAR),
             Zone::Service => WEB,
+            Zone::Guest => self.pick(&GUESTS),
         }
     }
 
@@ -138,12 +144,18 @@ impl Generator {
     }
 
     fn opening(&mut self) -> (Zone, Vec<u8>) {
-        let zone = self.pick(&[Zone::Lan, Zone::Lan, Zone::Lan, Zone::Wan, Zone::Service]);
+        let zone = match self.below(10) {
+            0 => Zone::Guest,
+            1 | 2 => Zone::Service,
+            3 | 4 => Zone::Wan,
+            _ => Zone::Lan,
+        };
         let from = self.address(zone);
         let to = match (zone, self.below(8)) {
             (Zone::Wan, 1..) => EXTERNAL,
-            (_, 0) => self.pick(&[GATEWAY, ROUTER, WEB, EXTERNAL]),
+            (_, 0) => self.pick(&[GATEWAY, GUEST_GATEWAY, ROUTER, WEB, EXTERNAL]),
             (_, 1) => EXTERNAL,
+            (_, 2) if self.one_in(3) => self.pick(&GUESTS),
             (_, 2) => self.pick(&HOSTS),
             (_, _) => self.address(Zone::Wan),
         };

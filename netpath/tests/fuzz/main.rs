@@ -24,7 +24,7 @@ use hearth_model::{ServiceId, Tick};
 use hearth_netpath::counters::DropReason;
 use hearth_netpath::limits::{FRAGMENT_HELD_MAX, REPLY_MAX};
 use hearth_netpath::nat::{Nat, NatConfig, NatEvent, Verdict};
-pub use home::GATEWAY;
+pub use home::{GATEWAY, GUEST_GATEWAY};
 use home::{config, lease};
 use oracle::Oracle;
 use std::collections::BTreeMap;
@@ -43,11 +43,12 @@ const PACKETS_EACH: u64 = 50_000;
 
 /// What no packet brings about: a defect of ours.
 const NEVER: DropReason = DropReason::EgressGuard;
-/// What takes more flows than these packets open (`nat/tests/limits.rs` opens them), and what the fast path
-/// keeps from the machine.
-const ELSEWHERE: [DropReason; 4] = [
+/// What takes more flows than these packets open, or two of a kind (`nat/tests/` opens them), and what the
+/// fast path keeps from the machine.
+const ELSEWHERE: [DropReason; 5] = [
     DropReason::TableFull,
     DropReason::HostShareFull,
+    DropReason::Conflict,
     DropReason::HostBusy,
     DropReason::HostUnknown,
 ];

@@ -1,7 +1,7 @@
 //! What may come out, by another implementation (etherparse) and a model of its own: who has which
 //! external port, and whom it has talked to.
 
-use super::{EXTERNAL, FORWARDED, GATEWAY, ROUTER, WEB};
+use super::{EXTERNAL, FORWARDED, GATEWAY, GUEST_GATEWAY, ROUTER, WEB};
 use etherparse::{IpNumber, Ipv4Header, TcpHeader, UdpHeader};
 use hearth_model::Tick;
 use hearth_model::gateway::Filtering;
@@ -81,6 +81,10 @@ fn is_home(address: Ipv4Addr) -> bool {
     address.octets()[..3] == [192, 168, 1] && address != GATEWAY
 }
 
+fn is_guest(address: Ipv4Addr) -> bool {
+    address.octets()[..3] == [192, 168, 2] && address != GUEST_GATEWAY
+}
+
 fn is_service(address: Ipv4Addr) -> bool {
     (u32::from(address) ^ u32::from(ROUTER)) >> 10 == 0
 }
@@ -131,7 +135,15 @@ impl Oracle {
             "only addresses, name and checksum change"
         );
         let (from, to) = (Ipv4Addr::from(is.source), Ipv4Addr::from(is.destination));
-        let inward = is_home(to) || is_service(to);
+        let inward = is_home(to) || is_service(to) || is_guest(to);
+        assert!(
+            zone != Zone::Guest || !(is_home(to) || is_service(to)),
+            "a guest reaches {to}"
+        );
+        assert!(
+            matches!(zone, Zone::Guest | Zone::Wan) || !is_guest(to),
+            "{zone:?} reaches the guest {to}"
+        );
         if !inward {
             assert_ne!(zone, Zone::Wan, "from the Internet to {to}");
             assert_eq!(Some(from), self.wan, "{from} leaves");
@@ -173,7 +185,7 @@ impl Oracle {
         }
         let (source, port) = (Ipv4Addr::from(was.source), old.0);
         let to = Ipv4Addr::from(is.destination);
-        let outward = !is_home(to) && !is_service(to);
+        let outward = !is_home(to) && !is_service(to) && !is_guest(to);
         if outward && was.protocol == IpNumber::ICMP && kind == 0 {
             panic!("an echo reply leaves");
         }
@@ -215,7 +227,7 @@ impl Oracle {
                 }
             };
             assert!(asked, "{source}:{port} was let in to {target:?}");
-        } else if zone == Zone::Lan && is_home(to) {
+        } else if (zone == Zone::Lan && is_home(to)) || is_guest(to) {
             let from = Ipv4Addr::from(is.source);
             assert_eq!(from, self.mapped_to, "a hairpin shows the external address");
         }
@@ -256,8 +268,8 @@ impl Oracle {
         check_header(after);
         assert!(is.fragment_offset.value() > 0);
         let to = Ipv4Addr::from(is.destination);
-        let own = [Some(GATEWAY), Some(ROUTER), self.wan];
-        if !is_home(to) && !is_service(to) && !own.contains(&Some(to)) {
+        let own = [Some(GATEWAY), Some(GUEST_GATEWAY), Some(ROUTER), self.wan];
+        if !is_home(to) && !is_service(to) && !is_guest(to) && !own.contains(&Some(to)) {
             assert_ne!(zone, Zone::Wan);
             assert_eq!(Some(is.source.into()), self.wan);
         }
@@ -290,6 +302,7 @@ impl Oracle {
             Zone::Lan => Some(GATEWAY),
             Zone::Wan => self.wan,
             Zone::Service => Some(ROUTER),
+            Zone::Guest => Some(GUEST_GATEWAY),
         };
         assert_eq!(
             Some(header.source.into()),

@@ -159,15 +159,20 @@ impl Network {
         let (lan, services) = (&self.gateway.lan, &self.gateway.services);
         let router = Ipv4Addr::from(u32::from(services.subnet).wrapping_add(1));
         let wan = self.wan.lease.map(|lease| lease.address);
+        let guest = self.gateway.guest.as_ref();
+        let guest_address = guest.map(|guest| guest.address);
         match from {
             Some("lan") => Ok(Zone::Lan),
             Some("wan") => Ok(Zone::Wan),
             Some("service") => Ok(Zone::Service),
+            Some("guest") => Ok(Zone::Guest),
             Some(other) => Err(Fault::Arguments(format!(
-                "\"{}\" is no side; there are lan, wan and service",
+                "\"{}\" is no side; there are lan, wan, service and guest",
                 shown(other)
             ))),
-            None if [Some(lan.address), Some(router), wan].contains(&Some(source)) => {
+            None if [Some(lan.address), Some(router), wan, guest_address]
+                .contains(&Some(source)) =>
+            {
                 Err(Fault::Arguments(format!(
                     "{source} is the gateway itself, whose own packets pass no netpath; say with \
                      --from which side claims to be it"
@@ -175,6 +180,7 @@ impl Network {
             }
             None if same_net(source, lan.address, lan.prefix) => Ok(Zone::Lan),
             None if same_net(source, services.subnet, services.prefix) => Ok(Zone::Service),
+            None if guest.is_some_and(|guest| guest.has(source)) => Ok(Zone::Guest),
             None => Ok(Zone::Wan),
         }
     }
@@ -221,6 +227,7 @@ fn told(flow: &Flow, report: &TraceReport, network: &Network) -> Trace {
             Zone::Lan => "lan",
             Zone::Wan => "wan",
             Zone::Service => "service",
+            Zone::Guest => "guest",
         }
         .to_owned(),
         protocol: flow.protocol.name().to_owned(),

@@ -169,6 +169,7 @@ fn no_room(role: NetworkRole, theirs: Net) -> String {
     let (section, name) = match role {
         NetworkRole::Lan => ("lan", "the home's network"),
         NetworkRole::Services => ("services", "the services' network"),
+        NetworkRole::Guest => ("guest", "the guests' network"),
     };
     format!(
         "the Internet side has {theirs}, which overlaps {name}, and every network to move to was in the way \

@@ -138,6 +138,7 @@ impl fmt::Display for Listen {
             Zone::Lan => "lan",
             Zone::Wan => "wan",
             Zone::Service => "service",
+            Zone::Guest => "guest",
         };
         let (transport, port, to) = (self.transport, self.port, self.to_port);
         write!(f, "{side} {transport} {port} -> {to}")

@@ -266,6 +266,10 @@ pub enum Place {
     WanAddress,
     /// A host of the home.
     Lan,
+    /// The gateway's address in the guests' network.
+    GuestAddress,
+    /// A guest.
+    Guest,
     /// The services' subnet.
     Services,
     /// Anywhere else.

@@ -41,6 +41,13 @@ pub enum Zone {
     Wan,
     /// A service on this machine.
     Service,
+    /// The guests' network.
+    Guest,
+}
+
+impl Zone {
+    /// All sides, in the order of their numbers.
+    pub const ALL: [Zone; 4] = [Zone::Lan, Zone::Wan, Zone::Service, Zone::Guest];
 }
 
 /// How a service's network namespace is linked.
@@ -315,6 +322,8 @@ pub enum NetworkRole {
     Lan,
     /// The links of the services.
     Services,
+    /// The guests'.
+    Guest,
 }
 
 /// A network of the gateway's own.

@@ -51,6 +51,7 @@ impl Model {
             Lan => config.lan_mtu,
             Wan => config.wan_mtu,
             Service => config.services_mtu,
+            Guest => config.guest.unwrap().mtu,
         };
         if total > mtu {
             return false;

@@ -25,7 +25,10 @@ fn a_question_and_its_answer_are_not_worth_carrying_and_a_conversation_is() {
     assert_eq!((home.nat.carried(), home.passed), (1, 19));
     home.nat.look_at_all(home.now);
     let counters = home.nat.counters();
-    assert_eq!((counters.forwarded, counters.received), (22, [11, 11, 0]));
+    assert_eq!(
+        (counters.forwarded, counters.received),
+        (22, [11, 11, 0, 0])
+    );
     assert_eq!(counters.carried, (19, 19 * 32));
     assert!(counters.balanced());
 }

@@ -3,9 +3,12 @@
 use core::net::Ipv4Addr;
 use hearth_model::gateway::NatChoices;
 use hearth_model::protocol::WanLease;
-use hearth_netpath::nat::NatConfig;
+use hearth_netpath::nat::{GuestNet, NatConfig};
 
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 1);
+
+/// The gateway's address among the guests.
+pub const GUEST_GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 168, 2, 1);
 
 /// The MTU towards the Internet, smaller than the home's.
 pub const WAN_MTU: u16 = 1_400;
@@ -19,6 +22,11 @@ pub fn config() -> NatConfig {
         lan_mtu: 1_500,
         wan_mtu: WAN_MTU,
         services_mtu: 1_500,
+        guest: Some(GuestNet {
+            address: GUEST_GATEWAY,
+            prefix: 24,
+            mtu: 1_500,
+        }),
         choices: NatChoices::default(),
         secret: 0x5eed,
     }

@@ -8,6 +8,7 @@ mod bridged;
 mod carrier;
 mod carry;
 mod explain;
+mod guest;
 mod home;
 mod household;
 mod icmp;

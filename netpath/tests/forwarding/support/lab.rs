@@ -48,6 +48,8 @@ pub enum Side {
     Lan,
     /// The Internet: w0, 203.0.113.1, the router.
     Wan,
+    /// A guest, where there are some: g0, 192.168.2.50.
+    Guest,
     /// A host behind the Internet's router, once [`Lab::plug_far`] has made it: f0, 198.51.100.7.
     Far,
 }
@@ -101,13 +103,7 @@ impl Lab {
             queues: concat!(env!("CARGO_MANIFEST_DIR"), "/../board/common/queues.toml").into(),
         };
         for side in [Side::Gateway, Side::Lan, Side::Wan] {
-            let space = lab.space(side);
-            run(Command::new("ip").args(["netns", "add", &space]));
-            for setting in ["all", "default"] {
-                let setting = format!("net.ipv6.conf.{setting}.disable_ipv6=1");
-                run(&mut lab.ip_netns(side, &["sysctl", "-qe", &setting]));
-            }
-            run(&mut lab.ip_netns(side, &["ip", "link", "set", "lo", "up"]));
+            lab.make(side);
         }
         let mut holder = lab.ip_netns(Side::Gateway, &["sleep", "infinity"]);
         lab.holder = Some(spawn(&mut holder));
@@ -123,6 +119,37 @@ impl Lab {
         run(&mut lab.command(Side::Gateway, &["mount", "-t", "bpf", "bpf", "/sys/fs/bpf"]));
         fs::write(lab.path("gateway.toml"), config(wan)).unwrap();
         lab
+    }
+
+    /// Everything, and a guest at the gateway's eth2.
+    pub fn with_guest() -> Lab {
+        let mut lab = Lab::bare(Wan::Static);
+        lab.make(Side::Guest);
+        let config = format!(
+            "{}[guest]\ninterface = \"eth2\"\naddress = \"192.168.2.1\"\nprefix = 24\n\
+             pool-first = \"192.168.2.100\"\npool-last = \"192.168.2.199\"\nresolver = \"192.168.2.2\"\n",
+            config(Wan::Static)
+        );
+        fs::write(lab.path("gateway.toml"), config).unwrap();
+        lab.plug_lan();
+        lab.plug_wan();
+        lab.cable(Side::Guest, "g0", "eth2");
+        let up =
+            "address add 192.168.2.50/24 dev g0\nlink set g0 up\nroute add default via 192.168.2.1";
+        lab.ip_batch(Side::Guest, up);
+        lab.start();
+        lab.until_pings(Side::Lan, "203.0.113.1");
+        lab.until_pings(Side::Guest, "203.0.113.1");
+        lab
+    }
+
+    fn make(&self, side: Side) {
+        run(Command::new("ip").args(["netns", "add", &self.space(side)]));
+        for setting in ["all", "default"] {
+            let setting = format!("net.ipv6.conf.{setting}.disable_ipv6=1");
+            run(&mut self.ip_netns(side, &["sysctl", "-qe", &setting]));
+        }
+        run(&mut self.ip_netns(side, &["ip", "link", "set", "lo", "up"]));
     }
 
     /// With cables, an address server where one is wanted, and the program, which forwards.
@@ -339,6 +366,7 @@ impl Lab {
             Side::Lan => "lan",
             Side::Wan => "wan",
             Side::Far => "far",
+            Side::Guest => "guest",
         };
         format!("{}-{side}", self.name)
     }
@@ -346,7 +374,9 @@ impl Lab {
     /// The network namespace of a side, as a file.
     pub fn namespace_of(&self, side: Side) -> PathBuf {
         match side {
-            Side::Lan | Side::Wan | Side::Far => format!("/run/netns/{}", self.space(side)).into(),
+            Side::Lan | Side::Wan | Side::Far | Side::Guest => {
+                format!("/run/netns/{}", self.space(side)).into()
+            }
             Side::Gateway => format!("/proc/{}/ns/net", self.holder_pid()).into(),
         }
     }
@@ -389,7 +419,7 @@ impl Lab {
     /// A command on a side.
     pub fn command(&self, side: Side, words: &[&str]) -> Command {
         match side {
-            Side::Lan | Side::Wan | Side::Far => self.ip_netns(side, words),
+            Side::Lan | Side::Wan | Side::Far | Side::Guest => self.ip_netns(side, words),
             Side::Gateway => {
                 let mut command = Command::new("nsenter");
                 command
@@ -496,7 +526,7 @@ impl Drop for Lab {
         self.netpath = None;
         self.peers.clear();
         self.holder = None;
-        for side in [Side::Gateway, Side::Lan, Side::Wan, Side::Far] {
+        for side in [Side::Gateway, Side::Lan, Side::Wan, Side::Far, Side::Guest] {
             // Not every lab has all of them.
             let _ = Command::new("ip")
                 .args(["netns", "del", &self.space(side)])
