@@ -17,7 +17,7 @@ LAB = f"test-{os.getpid()}"
 os.environ.setdefault("LG_ENV", str(HERE / "qemu.yaml"))
 # For qemu.yaml: what starts the machine.
 os.environ["LG_EMULATOR"] = (
-    f"ip netns exec {LAB}-gw {REPO}/scripts/run --headless --lan-tap tap-lan --wan-tap tap-wan"
+    f"ip netns exec {LAB}-gw {REPO}/scripts/run --headless --lan-tap tap-lan --wan-tap tap-wan --guest-tap tap-guest"
 )
 
 
@@ -30,7 +30,7 @@ def pytest_configure(config):
 
 @pytest.fixture(scope="session")
 def home(env):
-    """The LAN and the WAN around the gateway."""
+    """The LAN, the WAN and the guests around the gateway."""
     home = Home(LAB)
     ports = [env.config.get_option(side) for side in ("lan_port", "wan_port")] if "board" in env.get_features() else []
     home.up(*ports)

@@ -1,4 +1,4 @@
-"""The two sides of the gateway: a client in the home, and the Internet. Each is a network namespace of scripts/lib/lab."""
+"""The sides of the gateway: a client in the home, a guest, and the Internet. Each is a network namespace of scripts/lib/lab."""
 
 import json
 import os
@@ -47,7 +47,7 @@ class Side:
 
 
 class Client(Side):
-    """A client in the home."""
+    """A client in the home, or a guest."""
 
     def lease(self):
         """Asks for an address, takes it, and returns what the DHCP server said."""
@@ -75,13 +75,14 @@ class Client(Side):
 
 
 class Home:
-    """Both sides, and the namespace in which the emulated gateway runs."""
+    """All sides, and the namespace in which the emulated gateway runs."""
 
     def __init__(self, name):
         self.name = name
         self.state = REPO / "target/lab" / name
         self.lan = Client(f"{name}-lan")
         self.wan = Side(f"{name}-wan")
+        self.guest = Client(f"{name}-guest")
 
     def up(self, *ports):
         """Makes it. `ports`: the two network ports of this machine that lead to a real gateway."""

@@ -177,14 +177,17 @@ pub fn status(s: &Status) -> String {
     }
     out.push('\n');
     for (label, text) in [
-        ("WAN      ", wan(&s.wan)),
-        ("LAN      ", s.lan.clone()),
-        ("Console  ", s.console_url.clone()),
-        ("NAT      ", nat(s.nat.as_ref())),
-        ("Guard    ", guard::forwarding(&s.forwarding)),
-        ("Sandbox  ", sandbox(&s.sandbox)),
+        ("WAN      ", Some(wan(&s.wan))),
+        ("LAN      ", Some(s.lan.clone())),
+        ("Guests   ", s.guest.clone()),
+        ("Console  ", Some(s.console_url.clone())),
+        ("NAT      ", Some(nat(s.nat.as_ref()))),
+        ("Guard    ", Some(guard::forwarding(&s.forwarding))),
+        ("Sandbox  ", Some(sandbox(&s.sandbox))),
     ] {
-        out.push_str(&wrap(label, &text));
+        if let Some(text) = text {
+            out.push_str(&wrap(label, &text));
+        }
     }
     out.push('\n');
     out.push_str(&budget(&s.budget));

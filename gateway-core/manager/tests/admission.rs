@@ -189,7 +189,9 @@ fn a_rank_takes_effect_at_once_without_a_restart_and_survives() {
     until("netpath hears of it", || {
         (share(&gateway, 0) == (TrafficClass::Interactive, 1000)).then_some(())
     });
-    assert_eq!(share(&gateway, 1), (TrafficClass::Interactive, 500));
+    until("netpath hears of the other one", || {
+        (share(&gateway, 1) == (TrafficClass::Interactive, 500)).then_some(())
+    });
     // and it is so after a crash of the manager, and never was anything started anew
     gateway.write("sys/fs/cgroup/services/backup/cpu.weight", "1");
     gateway.end_manager(libc::SIGKILL);

@@ -159,6 +159,43 @@ fn what_the_household_configures_counts_when_netpath_starts_anew() {
 }
 
 #[test]
+fn what_is_for_guests_comes_and_goes_with_them() {
+    // given a gateway without guests, and with a package for them: it has no such service
+    let mut gateway = Gateway::new();
+    gateway.install("names", HOST);
+    gateway.install("guests", "network = \"wan\"\nlink = \"guest\"\n");
+    gateway.start_net();
+    gateway.boot();
+    gateway.wait_for("names", "Active");
+    assert_eq!(json(&gateway, "GET", "/v1/services/guests").0, 404);
+    let firmware = gateway.read("etc/hearth/gateway.toml");
+    let (before, section) = firmware.split_once("#[guest]").unwrap();
+    let (section, after) = section.split_once("\n\n").unwrap();
+    let with = format!("{before}[guest]{}\n\n{after}", section.replace("\n#", "\n"));
+    for (text, guest, status) in [
+        (with, Some("192.168.2.1/24"), 200),
+        (firmware.clone(), None, 404),
+    ] {
+        // when the household says that there are some, or none, and restarts netpath alone
+        gateway.write("data/hearth/gateway.toml", &text);
+        gateway.net = None;
+        gateway.start_net();
+        // then the manager begins anew
+        assert!(gateway.manager_end().success());
+        gateway.boot();
+        // and their service is there with them, and gone without them, and all others run
+        until("guests as configured", || {
+            let found = json(&gateway, "GET", "/v1/services/guests");
+            let is_as_wanted = found.0 == status && (status == 404 || found.1["state"] == "Active");
+            is_as_wanted.then_some(())
+        });
+        let (_, shown) = json(&gateway, "GET", "/v1/status");
+        assert_eq!(shown["guest"].as_str(), guest);
+        gateway.wait_for("names", "Active");
+    }
+}
+
+#[test]
 fn another_address_in_the_internet_is_told_in_events() {
     let gateway = with_host();
     // given what netpath tells

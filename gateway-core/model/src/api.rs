@@ -105,6 +105,9 @@ pub struct Status {
     pub wan: WanJson,
     /// The home's side, `192.168.1.1/24`.
     pub lan: String,
+    /// The guests' side, `192.168.2.1/24`; `None`: there is none.
+    #[serde(default)]
+    pub guest: Option<String>,
     /// URL of the household's console, from the home.
     pub console_url: String,
     /// Each resource: what the machine has and what is promised.

@@ -138,14 +138,23 @@ fn files(manifest: &Manifest) -> Vec<String> {
 }
 
 fn network(manifest: &Manifest) -> Vec<String> {
-    let reach = match manifest.network() {
-        Network::None => return vec!["It has no network.".to_owned()],
-        Network::Lan => "It can talk to the devices in your home, and not to the Internet.",
-        Network::Wan => "It can talk to the Internet and to the devices in your home.",
+    let whose = match manifest.link() {
+        LinkKind::Routed | LinkKind::Bridged => "the devices in your home",
+        LinkKind::Guest => "your guests' devices",
     };
-    let mut says = vec![reach.to_owned()];
-    if manifest.link() == LinkKind::Bridged {
-        says.push("In your home it appears as a device with an address of its own.".to_owned());
+    let mut says = vec![match manifest.network() {
+        Network::None => return vec!["It has no network.".to_owned()],
+        Network::Lan => format!("It can talk to {whose}, and not to the Internet."),
+        Network::Wan => format!("It can talk to the Internet and to {whose}."),
+    }];
+    match manifest.link() {
+        LinkKind::Routed => {}
+        LinkKind::Bridged => {
+            says.push("In your home it appears as a device with an address of its own.".to_owned());
+        }
+        LinkKind::Guest => {
+            says.push("It is not in your home, but among your guests.".to_owned());
+        }
     }
     says.push(
         "It can not talk to other services, and not to the gateway but for what is listed here."
@@ -156,7 +165,7 @@ fn network(manifest: &Manifest) -> Vec<String> {
 
 fn ports(manifest: &Manifest) -> Vec<String> {
     let mut says: Vec<String> = manifest.listen().iter().map(port).collect();
-    if manifest.link() == LinkKind::Bridged {
+    if manifest.link().is_bridged() {
         let own: BTreeSet<String> = manifest
             .served()
             .iter()
@@ -165,9 +174,11 @@ fn ports(manifest: &Manifest) -> Vec<String> {
         let own: Vec<String> = own.into_iter().collect();
         if !own.is_empty() {
             let own = own.join(", ");
-            says.push(format!(
-                "Devices in your home reach it at its own address: {own}."
-            ));
+            let whose = match manifest.link() {
+                LinkKind::Routed | LinkKind::Bridged => "Devices in your home",
+                LinkKind::Guest => "Guests' devices",
+            };
+            says.push(format!("{whose} reach it at its own address: {own}."));
         }
     }
     if says.is_empty() {

@@ -6,8 +6,8 @@
 //! its own loopback. What this module refuses to do: touch a kernel.
 
 use crate::ServiceId;
-use crate::gateway::{GatewayConfig, same_net};
-use crate::manifest::{Manifest, Network};
+use crate::gateway::{GatewayConfig, Guest, same_net};
+use crate::manifest::{LinkKind, Manifest, Network};
 use crate::protocol::Transport;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -233,11 +233,46 @@ impl Gate {
     }
 
     fn linked(mut self, manifest: &Manifest, gateway: &GatewayConfig, own: Ipv4Addr) -> Gate {
+        self.targets.push(host(own, Verdict::Allow));
+        self = match (manifest.link(), &gateway.guest) {
+            (LinkKind::Guest, Some(guest)) => self.among_guests(manifest, gateway, guest),
+            (LinkKind::Routed | LinkKind::Bridged, Some(guest)) => {
+                let apart = Verdict::Refuse(Refusal::Outside);
+                let guests = net(guest.address, guest.prefix, apart);
+                self.targets.push(guests);
+                self.in_home(manifest, gateway)
+            }
+            (_, None) => self.in_home(manifest, gateway),
+        };
+        self
+    }
+
+    /// What a service among the guests reaches: them, and the Internet where it may.
+    fn among_guests(mut self, manifest: &Manifest, gateway: &GatewayConfig, guest: &Guest) -> Gate {
+        let refuse = Verdict::Refuse;
+        let (lan, services) = (&gateway.lan, &gateway.services);
+        self.targets.extend([
+            host(guest.address, refuse(Refusal::Gateway)),
+            net(guest.address, guest.prefix, Verdict::Allow),
+            host(lan.address, refuse(Refusal::Gateway)),
+            net(lan.address, lan.prefix, refuse(Refusal::Outside)),
+            host(gateway.service_router(), refuse(Refusal::Gateway)),
+            net(services.subnet, services.prefix, refuse(Refusal::Service)),
+        ]);
+        let everybody = |verdict| net(Ipv4Addr::UNSPECIFIED, 0, verdict);
+        match manifest.network() {
+            Network::None => {}
+            Network::Lan => self.targets.push(everybody(refuse(Refusal::Outside))),
+            Network::Wan => self.targets.push(everybody(Verdict::Allow)),
+        }
+        self
+    }
+
+    fn in_home(mut self, manifest: &Manifest, gateway: &GatewayConfig) -> Gate {
         let lan = &gateway.lan;
         let services = &gateway.services;
         let refuse = Verdict::Refuse;
         self.targets.extend([
-            host(own, Verdict::Allow),
             Target {
                 port: Some(DNS),
                 ..host(lan.resolver, Verdict::Allow)
@@ -356,15 +391,44 @@ fn inner(address: IpAddr) -> Option<Ipv4Addr> {
 mod tests {
     use super::*;
 
-    fn gate(access: &str) -> Gate {
+    fn manifest(access: &str) -> Manifest {
         let text = format!(
             "[service]\nname = \"web\"\nversion = \"1\"\nexec = [\"/a\"]\n[resources.memory]\n\
              max = \"8 MiB\"\n[resources.pids]\nmax = 4\n[access]\n{access}"
         );
-        let manifest = Manifest::parse("m", &text).unwrap();
+        Manifest::parse("m", &text).unwrap()
+    }
+
+    fn gate(access: &str) -> Gate {
         let gateway = include_str!("../../../board/common/gateway.toml");
         let gateway = GatewayConfig::parse("g", gateway).unwrap();
-        Gate::of(&manifest, &gateway, ServiceId::new(3).unwrap())
+        Gate::of(&manifest(access), &gateway, ServiceId::new(3).unwrap())
+    }
+
+    #[test]
+    fn guests_and_the_home_are_kept_apart_here_too() {
+        // given a gateway with guests, a service among them, and one of the home
+        let gateway = include_str!("../../../board/common/gateway.toml");
+        let guest = "[guest]\ninterface = \"eth2\"\naddress = \"192.168.2.1\"\nprefix = 24\n\
+                     pool-first = \"192.168.2.100\"\npool-last = \"192.168.2.199\"\nresolver = \"192.168.2.2\"\n";
+        let gateway = GatewayConfig::parse("g", &format!("{gateway}\n{guest}")).unwrap();
+        let gate = |access: &str| Gate::of(&manifest(access), &gateway, ServiceId::new(3).unwrap());
+        let names = gate("network = \"wan\"\nlink = \"guest\"\nserves = [\"udp 53\"]");
+        let home = gate("network = \"wan\"");
+        let no = Verdict::Refuse;
+        // to, verdict for the service among the guests, and for the one of the home
+        for (to, guests, homes) in [
+            ("192.168.2.2", Verdict::Allow, no(Refusal::Outside)),
+            ("192.168.2.100", Verdict::Allow, no(Refusal::Outside)),
+            ("192.168.2.1", no(Refusal::Gateway), no(Refusal::Outside)),
+            ("192.168.1.1", no(Refusal::Gateway), no(Refusal::Gateway)),
+            ("192.168.1.50", no(Refusal::Outside), Verdict::Allow),
+            ("10.213.0.6", no(Refusal::Service), no(Refusal::Service)),
+            ("198.51.100.7", Verdict::Allow, Verdict::Allow),
+        ] {
+            assert_eq!(reach(&names, to, 80), guests, "{to}");
+            assert_eq!(reach(&home, to, 80), homes, "{to}");
+        }
     }
 
     fn reach(gate: &Gate, to: &str, port: u16) -> Verdict {

@@ -111,6 +111,12 @@ fn connection(status: &Status) -> Html {
         .markup("</dd>\n<dt>Home (LAN)</dt><dd>")
         .text(&status.lan)
         .markup("</dd>\n")
+        .each(&status.guest, |guest| {
+            Html::new()
+                .markup("<dt>Guests</dt><dd>")
+                .text(guest)
+                .markup(" (the Internet alone)</dd>\n")
+        })
         .each(&status.notes, |note| {
             Html::new()
                 .markup("<dt>To know</dt><dd>")

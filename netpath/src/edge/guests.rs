@@ -33,6 +33,7 @@ impl Gateway {
             Ok(port) => {
                 log::info!("guest: {}/{} is up", guest.address, guest.prefix);
                 self.guest = Some(port);
+                self.group.changed(now);
                 let bridge = sys::interface_index(limits::GUEST_BRIDGE).ok();
                 self.change_ways(now, |ways| ways.guest = bridge);
                 self.services.rejoin(&mut self.netlink);

@@ -306,6 +306,9 @@ impl Gateway {
         if self.wan.is_some() {
             self.group.charge(&self.config.wan.interface, &links);
         }
+        if let Some(guest) = self.config.guest.as_ref().filter(|_| self.guest.is_some()) {
+            self.group.charge(&guest.interface, &links);
+        }
     }
 }
 

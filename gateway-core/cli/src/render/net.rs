@@ -48,6 +48,8 @@ fn links(links: &[NetLink]) -> String {
                 (LinkKind::Wan, _) => "Internet".to_owned(),
                 (LinkKind::Lan, _) => "home".to_owned(),
                 (LinkKind::Bridge, _) => "home's bridge".to_owned(),
+                (LinkKind::Guest, _) => "guests".to_owned(),
+                (LinkKind::GuestBridge, _) => "guests' bridge".to_owned(),
                 (LinkKind::Service, Some(name)) => ascii(name),
                 (LinkKind::Service, None) => "service".to_owned(),
             },

@@ -53,6 +53,7 @@ pub(crate) fn gateway() -> Status {
             resolvers: vec!["9.9.9.9".into()],
         },
         lan: "192.168.1.1/24".into(),
+        guest: None,
         console_url: "http://192.168.1.1/".into(),
         sandbox: SandboxJson {
             landlock_level: 2,

@@ -170,6 +170,7 @@ async fn start(paths: Paths) -> Result<End, String> {
         core.heard_from_init(record, fds)
             .map_err(|lost| format!("hearth-init: {lost}"))?;
     }
+    core.end_unsuited();
     core.step(Event::InitWelcomeEnd)
         .map_err(|lost| format!("hearth-init: {lost}"))?;
     let file = core.starter.paths.planned_for();
@@ -282,7 +283,9 @@ fn table(
     problems: &mut Vec<Problem>,
 ) -> Vec<(ServiceId, Package, Wanted)> {
     let mut table = Vec::new();
-    for (name, package) in found {
+    // What is for guests comes with them.
+    let suited = |package: &Found| package.manifest.suits(gateway);
+    for (name, package) in found.iter().filter(|(_, package)| suited(package)) {
         match register.number(name) {
             Ok(id) => {
                 let manifest = package.manifest.clone();
@@ -317,6 +320,11 @@ pub fn link(manifest: &Manifest, gateway: &GatewayConfig, id: ServiceId) -> Opti
         LinkKind::Bridged => Link::Bridged {
             address,
             prefix: gateway.lan.prefix,
+            policy,
+        },
+        LinkKind::Guest => Link::Bridged {
+            address,
+            prefix: gateway.guest.as_ref()?.prefix,
             policy,
         },
     })

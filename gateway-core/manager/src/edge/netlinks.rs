@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 /// Name of the home's bridge, which netpath makes.
 const BRIDGE: &str = "br-lan";
 
+/// Name of the guests' bridge, where there are some.
+const GUEST_BRIDGE: &str = "br-guest";
+
 /// The links of now, without rates.
 #[must_use]
 pub fn read(paths: &Paths, network: &Network) -> Vec<NetLink> {
@@ -30,6 +33,13 @@ pub fn read(paths: &Paths, network: &Network) -> Vec<NetLink> {
             Some(format!("{}/{}", lan.address, lan.prefix)),
         ),
     ];
+    if let Some(guest) = &network.gateway.guest {
+        let own = format!("{}/{}", guest.address, guest.prefix);
+        links.extend([
+            link(paths, &guest.interface, LinkKind::Guest, None),
+            link(paths, GUEST_BRIDGE, LinkKind::GuestBridge, Some(own)),
+        ]);
+    }
     for (id, name, address) in &network.services {
         let address = address.map(|address| address.to_string());
         let row = link(paths, &format!("sv{id}"), LinkKind::Service, address);
@@ -60,7 +70,7 @@ fn link(paths: &Paths, name: &str, kind: LinkKind, address: Option<String>) -> N
         kind,
         service: None,
         up,
-        speed_mbit: speed.filter(|_| kind != LinkKind::Bridge),
+        speed_mbit: speed.filter(|_| !matches!(kind, LinkKind::Bridge | LinkKind::GuestBridge)),
         address,
         sent_bytes: count("tx_bytes"),
         received_bytes: count("rx_bytes"),

@@ -15,7 +15,7 @@ use hearth_model::manifest::nearest;
 use hearth_model::protocol::{NetReport, ShutdownKind, SystemUnit, ToInit};
 
 /// Milliseconds between the answer to a restart of this manager and its end: the answer goes out.
-const LEAVE_MS: u64 = 300;
+pub(super) const LEAVE_MS: u64 = 300;
 
 /// Sends an answer. Whoever asked may be gone; then nobody misses it.
 pub fn give(reply: ReplyTo, answer: Result<Reply, Fault>) {
@@ -260,6 +260,10 @@ impl Core {
             uptime_seconds: now().0 / 1000,
             wan: views::wan(&self.wan),
             lan: format!("{}/{}", gateway.lan.address, gateway.lan.prefix),
+            guest: gateway
+                .guest
+                .as_ref()
+                .map(|guest| format!("{}/{}", guest.address, guest.prefix)),
             console_url: views::console_url(&self.machine, gateway),
             sandbox: views::sandbox(),
             budget: views::budget(self.machine.budget(), self.machine.promised()),

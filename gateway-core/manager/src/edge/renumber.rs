@@ -2,6 +2,7 @@
 
 use super::channel::Lost;
 use super::paths::{could_not, now};
+use super::people::LEAVE_MS;
 use super::{Core, boot, packages};
 use crate::limits::MOVE_AGAIN_MS;
 use crate::machine::networks::{Action, Event};
@@ -92,7 +93,7 @@ impl Core {
             Ok(configured) => {
                 let (networks, damage) = self.store.load_networks();
                 problems.extend(damage.map(packages::Problem::of_gateway));
-                self.heard_configuration(Event::Configured(configured, networks))?;
+                self.heard_configuration(Event::Configured(Box::new(configured), networks))?;
             }
             Err(text) => problems.push(packages::Problem::of_gateway(text)),
         }
@@ -113,10 +114,31 @@ impl Core {
             let lan = Net::of(gateway.lan.address, gateway.lan.prefix);
             let text = format!("the configuration has changed; the home's network is {lan}");
             self.tell(Level::Info, &NETWORK, &text);
+            let had_guests = self.starter.gateway.guest.is_some();
+            let has_guests = gateway.guest.is_some();
             self.starter.gateway = gateway;
-            self.relink()?;
+            if had_guests == has_guests {
+                return self.relink();
+            }
+            // Their services come and go with the table, which is made at the start; then services are planned
+            // anew too: what ends here for that would not be started again.
+            let text = "guests come or go: the manager begins anew";
+            self.tell(Level::Info, &NETWORK, text);
+            self.leave_at = Some(now().after_ms(LEAVE_MS));
         }
         Ok(())
+    }
+
+    /// Packages for guests, where there are none any more: what still runs of them ends.
+    pub(super) fn end_unsuited(&mut self) {
+        let gateway = &self.starter.gateway;
+        let unsuited = self
+            .found
+            .iter()
+            .filter(|(_, package)| !package.manifest.suits(gateway));
+        for (name, _) in unsuited {
+            self.machine.part_with(name);
+        }
     }
 
     /// Tells what happened to the WAN's address.
@@ -137,7 +159,9 @@ impl Core {
 
 /// What services are planned for: all that a plan, a gate or a link has of the gateway's own networks.
 fn planned_for(gateway: &GatewayConfig) -> String {
-    format!("{:?}\n{:?}\n", gateway.lan, gateway.services)
+    let guest = gateway.guest.as_ref();
+    let guest = guest.map_or(String::new(), |guest| format!("{guest:?}\n"));
+    format!("{:?}\n{:?}\n{guest}", gateway.lan, gateway.services)
 }
 
 /// Whether services that run were planned for another gateway than this one; not where nothing is known.

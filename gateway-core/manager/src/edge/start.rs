@@ -207,7 +207,7 @@ fn tcp(manifest: &Manifest) -> TcpPlan {
         ports.map(|port| port.to_port).chain([0]).collect()
     };
     let bind = match (manifest.network(), manifest.link()) {
-        (Network::None, _) | (_, LinkKind::Bridged) => Ports::Any,
+        (Network::None, _) | (_, LinkKind::Bridged | LinkKind::Guest) => Ports::Any,
         (Network::Lan | Network::Wan, LinkKind::Routed) => Ports::Only(listed()),
     };
     TcpPlan {

@@ -366,6 +366,7 @@ mod tests {
                     resolvers: vec!["9.9.9.9".into()],
                 },
                 lan: "192.168.1.1/24".into(),
+                guest: None,
                 console_url: String::new(),
                 budget: Vec::new(),
                 nat: Some(serde_json::from_value::<NatJson>(nat).unwrap()),

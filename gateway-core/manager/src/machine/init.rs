@@ -21,6 +21,15 @@ impl Machine {
         self.services.entry(id).or_insert_with(orphan);
     }
 
+    /// What PID 1 runs by this name without a package in the table is wanted no more: it ends at
+    /// [`super::Event::InitWelcomeEnd`].
+    pub fn part_with(&mut self, name: &ServiceName) {
+        let orphans = self.services.values_mut();
+        for orphan in orphans.filter(|s| s.package.is_none() && s.name == *name) {
+            orphan.wanted = Wanted::Stopped;
+        }
+    }
+
     pub(super) fn follow(
         &mut self,
         id: ServiceId,

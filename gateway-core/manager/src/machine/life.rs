@@ -219,11 +219,16 @@ impl Machine {
         }
     }
 
-    /// Another service that has the one address of bridged services, if this one wants it.
+    /// Another service that has the one address of bridged services (of its network: the home's, or the
+    /// guests'), if this one wants it.
     fn bridged_elsewhere(&self, id: ServiceId) -> Option<ServiceName> {
-        let bridged = |service: &Service| service.package.as_ref().is_some_and(|p| p.is_bridged());
-        self.services.get(&id).filter(|service| bridged(service))?;
-        let busy = |service: &Service| service.admitted.is_some() && bridged(service);
+        let bridged = |service: &Service| {
+            let package = service.package.as_ref().filter(|p| p.is_bridged())?;
+            Some(package.manifest.link())
+        };
+        let wanted = self.services.get(&id).and_then(bridged)?;
+        let busy =
+            |service: &Service| service.admitted.is_some() && bridged(service) == Some(wanted);
         self.services()
             .find(|&(other, service)| other != id && busy(service))
             .map(|(_, service)| service.name.clone())

@@ -18,7 +18,7 @@ pub enum Event {
     /// [`Action::Keep`] failed; the text says why.
     NotKept(String),
     /// The household's configuration, and what has moved, were read again.
-    Configured(GatewayConfig, Networks),
+    Configured(Box<GatewayConfig>, Networks),
     /// [`Mover::next_deadline`] has come.
     Deadline,
 }
@@ -103,7 +103,7 @@ impl Mover {
             }
             Event::Configured(configured, networks) => {
                 let before = self.in_force();
-                (self.configured, self.networks) = (configured, networks);
+                (self.configured, self.networks) = (*configured, networks);
                 (self.standing, self.stuck) = (None, None);
                 let after = self.in_force();
                 (before != after).then_some(Action::Move(after))
@@ -345,7 +345,8 @@ mod tests {
         let (at, after) = moves(&mut mover);
         // when nothing new is configured, then nothing moves
         let moved = mover.networks.clone();
-        let read = |config: &GatewayConfig| Event::Configured(config.clone(), moved.clone());
+        let read =
+            |config: &GatewayConfig| Event::Configured(Box::new(config.clone()), moved.clone());
         assert_eq!(mover.step(read(&configured()), at), None);
         assert_eq!(mover.in_force(), after);
         // when another network is, then that is the home's
@@ -360,7 +361,7 @@ mod tests {
             mover.step(read(&configured()), at),
             Some(Action::Move(after))
         );
-        let back = Event::Configured(configured(), Networks::default());
+        let back = Event::Configured(Box::new(configured()), Networks::default());
         assert_eq!(mover.step(back, at), Some(Action::Move(configured())));
     }
 }

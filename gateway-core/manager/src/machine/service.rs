@@ -7,7 +7,7 @@ use super::ranking::Rank;
 use super::register::Wanted;
 pub use super::trouble::Trouble;
 use crate::limits::NETPATH_WAIT_MS;
-use hearth_model::manifest::{LinkKind, Manifest, Network};
+use hearth_model::manifest::{Manifest, Network};
 use hearth_model::protocol::{Forward, Link, NetworkShare};
 use hearth_model::state::{Fault, LastExit, UnitState, UnitStatus};
 use hearth_model::{Bytes, ServiceId, ServiceName, Tick};
@@ -33,13 +33,10 @@ impl Package {
         })
     }
 
-    /// Whether it is a host of the home's network.
+    /// Whether it is a host of the home's network, or of the guests'.
     #[must_use]
     pub fn is_bridged(&self) -> bool {
-        match (self.manifest.network(), self.manifest.link()) {
-            (Network::None, _) | (Network::Lan | Network::Wan, LinkKind::Routed) => false,
-            (Network::Lan | Network::Wan, LinkKind::Bridged) => true,
-        }
+        self.manifest.network() != Network::None && self.manifest.link().is_bridged()
     }
 }
 

@@ -58,7 +58,7 @@ pub struct NetLink {
 /// Whose a link is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum LinkKind {
     /// The port to the Internet.
     Wan,
@@ -66,6 +66,10 @@ pub enum LinkKind {
     Lan,
     /// The home's bridge.
     Bridge,
+    /// The port of the guests.
+    Guest,
+    /// The guests' bridge.
+    GuestBridge,
     /// A service's.
     Service,
 }

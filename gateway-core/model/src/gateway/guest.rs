@@ -98,6 +98,18 @@ mod tests {
         pool-first = \"192.168.2.100\"\npool-last = \"192.168.2.199\"\nresolver = \"192.168.2.2\"\n";
 
     #[test]
+    fn the_firmwares_example_is_one() {
+        // given the firmware's file, with the "#" removed from its section for guests
+        let (before, section) = GOOD.split_once("#[guest]").unwrap();
+        let (section, after) = section.split_once("\n\n").unwrap();
+        let section = section.replace("\n#", "\n");
+        let text = format!("{before}[guest]{section}\n\n{after}");
+        // then there are guests
+        let parsed = GatewayConfig::parse("g.toml", &text).unwrap();
+        assert_eq!(parsed.guest.unwrap().interface, "eth2");
+    }
+
+    #[test]
     fn guests_have_a_port_and_a_network_of_their_own() {
         // given a gateway without guests, and one with
         let parse = |text: &str| GatewayConfig::parse("g.toml", text);

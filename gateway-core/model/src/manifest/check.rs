@@ -18,7 +18,7 @@ pub(super) fn check(raw: RawManifest<'_>) -> Result<Manifest, ManifestErrors> {
     let mut file = Section::root(&root);
     // The network decides what a placeholder may be, so [access] is read first.
     let access = access(file.section(all, "access"), all);
-    let service = service(file.section(all, "service"), access.network, all);
+    let service = service(file.section(all, "service"), &access, all);
     let resources = resources::check(file.section(all, "resources"), access.network, all);
     let health = health(file.section(all, "health"), all);
     let (policies, extra_syscalls) = sandbox(file.section(all, "sandbox"), all);
@@ -40,14 +40,14 @@ pub(super) fn check(raw: RawManifest<'_>) -> Result<Manifest, ManifestErrors> {
     }
 }
 
-fn service(mut table: Section<'_>, network: Network, faults: &mut Faults) -> Option<Service> {
+fn service(mut table: Section<'_>, access: &Access, faults: &mut Faults) -> Option<Service> {
     let name = table.required(faults, "name", "\"my-service\"", value::name);
     let version = table.required(faults, "version", "\"1.0\"", value::words);
     let title = table.optional(faults, "title", value::words);
     let vendor = table.optional(faults, "vendor", value::words);
-    let exec = exec(&mut table, network, faults);
+    let exec = exec(&mut table, access, faults);
     let user = table.optional(faults, "user", |v| value::number(v, 1, 65_534));
-    let env = env(table.section(faults, "env"), network, faults);
+    let env = env(table.section(faults, "env"), access, faults);
     let autostart = table.optional(faults, "autostart", value::boolean);
     table.finish(faults);
     let (name, _) = name?;
@@ -63,7 +63,7 @@ fn service(mut table: Section<'_>, network: Network, faults: &mut Faults) -> Opt
     })
 }
 
-fn exec(table: &mut Section<'_>, network: Network, faults: &mut Faults) -> Option<Vec<String>> {
+fn exec(table: &mut Section<'_>, access: &Access, faults: &mut Faults) -> Option<Vec<String>> {
     let count = |v: &DeValue<'_>| Ok(v.as_array().map(|list| list.len()));
     let (count, place) = table.required(faults, "exec", "[\"/usr/bin/program\"]", count)?;
     let list = table.list(faults, "exec", |v| value::text(v).map(str::to_owned));
@@ -87,14 +87,14 @@ fn exec(table: &mut Section<'_>, network: Network, faults: &mut Faults) -> Optio
         faults.say(at, &key, &text);
     }
     for (word, at) in &list {
-        for text in placeholder::faults(word, network) {
+        for text in placeholder::faults(word, access) {
             faults.say(at, &key, &text);
         }
     }
     Some(list.into_iter().map(|(word, _)| word).collect())
 }
 
-fn env(table: Section<'_>, network: Network, faults: &mut Faults) -> Vec<(String, String)> {
+fn env(table: Section<'_>, access: &Access, faults: &mut Faults) -> Vec<(String, String)> {
     let entries = table.entries();
     if entries.len() > LIST_MAX {
         let text = format!(
@@ -121,7 +121,7 @@ fn env(table: Section<'_>, network: Network, faults: &mut Faults) -> Vec<(String
         }
         match value::text(content.get_ref()) {
             Ok(text) => {
-                for fault in placeholder::faults(text, network) {
+                for fault in placeholder::faults(text, access) {
                     faults.say(&content.span(), &key, &fault);
                 }
                 good.push((name.to_owned(), text.to_owned()));
@@ -168,10 +168,10 @@ fn access(mut table: Section<'_>, faults: &mut Faults) -> Access {
                 &listen_key,
                 "a port needs a network; set access.network to \"lan\" or \"wan\"",
             ),
-            (Network::Lan | Network::Wan, LinkKind::Bridged) => faults.say(
+            (Network::Lan | Network::Wan, LinkKind::Bridged | LinkKind::Guest) => faults.say(
                 at,
                 &listen_key,
-                "a bridged service has an address in the home and needs no port of the gateway; remove listen",
+                "a bridged service has an address of its own and needs no port of the gateway; remove listen",
             ),
             (Network::Lan | Network::Wan, LinkKind::Routed) => {}
         }
@@ -189,7 +189,7 @@ fn access(mut table: Section<'_>, faults: &mut Faults) -> Access {
         faults.say(
             at,
             &serves_key,
-            "only a bridged service has ports at its own address in the home; use listen",
+            "only a bridged service has ports at its own address; use listen",
         );
     }
     Access {

@@ -107,6 +107,20 @@ pub enum LinkKind {
     Routed,
     /// A host of the home's network, at the address `lan.resolver` of the gateway's configuration.
     Bridged,
+    /// A host of the guests' network, at `guest.resolver`. Where `gateway.toml` has no guests, neither has the
+    /// gateway this service.
+    Guest,
+}
+
+impl LinkKind {
+    /// Whether it is a host of a bridge, with ports of its own.
+    #[must_use]
+    pub fn is_bridged(self) -> bool {
+        match self {
+            LinkKind::Routed => false,
+            LinkKind::Bridged | LinkKind::Guest => true,
+        }
+    }
 }
 
 /// `[access] grants`: what of the gateway the service may see.

@@ -1,24 +1,34 @@
 //! `${lan.address}` and its like in `exec` and `env`: facts of this gateway that a package can not
 //! know.
 
+use super::checked::Access;
 use super::fault::{hint, shown};
 use super::{LinkKind, Manifest, Network};
 use crate::ServiceId;
-use crate::gateway::{GatewayConfig, mask};
+use crate::gateway::{GatewayConfig, Guest, mask};
 use core::net::Ipv4Addr;
 
 /// Every name that may stand in `${...}`.
-const NAMES: [&str; 7] = [
+const NAMES: [&str; 13] = [
     "lan.address",
     "lan.netmask",
     "lan.prefix",
     "lan.pool-first",
     "lan.pool-last",
     "lan.resolver",
+    "guest.address",
+    "guest.netmask",
+    "guest.prefix",
+    "guest.pool-first",
+    "guest.pool-last",
+    "guest.resolver",
     SERVICE_ADDRESS,
 ];
 
 const SERVICE_ADDRESS: &str = "service.address";
+
+/// Only a service among the guests has a gateway that knows these.
+const OF_GUESTS: &str = "guest.";
 
 /// A text cut at its placeholders.
 enum Piece<'t> {
@@ -49,14 +59,23 @@ fn pieces(text: &str) -> Vec<Piece<'_>> {
 }
 
 /// What is wrong with the placeholders of a text, each fault once.
-pub(super) fn faults(text: &str, network: Network) -> Vec<String> {
+pub(super) fn faults(text: &str, access: &Access) -> Vec<String> {
     let wrong = |piece: Piece<'_>| match piece {
         Piece::Text(_) => None,
         Piece::Open => Some("\"${\" has no \"}\"; close it".to_owned()),
-        Piece::Name(SERVICE_ADDRESS) if network == Network::None => Some(
+        Piece::Name(SERVICE_ADDRESS) if access.network == Network::None => Some(
             "${service.address} needs an address; set access.network to \"lan\" or \"wan\""
                 .to_owned(),
         ),
+        Piece::Name(name)
+            if name.starts_with(OF_GUESTS)
+                && NAMES.contains(&name)
+                && access.link != LinkKind::Guest =>
+        {
+            Some(format!(
+                "${{{name}}} is known to a service of the guests alone; set access.link to \"guest\""
+            ))
+        }
         Piece::Name(name) if NAMES.contains(&name) => None,
         Piece::Name(name) => Some(format!(
             "unknown placeholder {}; {}",
@@ -68,13 +87,25 @@ pub(super) fn faults(text: &str, network: Network) -> Vec<String> {
 }
 
 impl Manifest {
-    /// The service's own address on this gateway; `None` without a network.
+    /// The service's own address on this gateway; `None` without a network, or without guests to be among.
     #[must_use]
     pub fn address(&self, gateway: &GatewayConfig, id: ServiceId) -> Option<Ipv4Addr> {
         match (self.network(), self.link()) {
             (Network::None, _) => None,
             (Network::Lan | Network::Wan, LinkKind::Routed) => Some(gateway.service_address(id)),
             (Network::Lan | Network::Wan, LinkKind::Bridged) => Some(gateway.lan.resolver),
+            (Network::Lan | Network::Wan, LinkKind::Guest) => {
+                gateway.guest.as_ref().map(|guest| guest.resolver)
+            }
+        }
+    }
+
+    /// Whether this gateway has what the service is for: one for guests needs a network for them.
+    #[must_use]
+    pub fn suits(&self, gateway: &GatewayConfig) -> bool {
+        match self.link() {
+            LinkKind::Routed | LinkKind::Bridged => true,
+            LinkKind::Guest => gateway.guest.is_some(),
         }
     }
 
@@ -106,6 +137,9 @@ impl Manifest {
             "lan.pool-first" => lan.pool_first.to_string(),
             "lan.pool-last" => lan.pool_last.to_string(),
             "lan.resolver" => lan.resolver.to_string(),
+            name if name.starts_with(OF_GUESTS) => {
+                of_guests(name, gateway.guest.as_ref()).unwrap_or_default()
+            }
             SERVICE_ADDRESS => self
                 .address(gateway, id)
                 .map(|address| address.to_string())
@@ -120,4 +154,19 @@ impl Manifest {
         };
         pieces(text).into_iter().map(fill).collect()
     }
+}
+
+/// A fact of the guests' network; `None` where there are none.
+fn of_guests(name: &str, guest: Option<&Guest>) -> Option<String> {
+    let guest = guest?;
+    Some(match name {
+        "guest.address" => guest.address.to_string(),
+        "guest.netmask" => Ipv4Addr::from(mask(guest.prefix)).to_string(),
+        "guest.prefix" => guest.prefix.to_string(),
+        "guest.pool-first" => guest.pool_first.to_string(),
+        "guest.pool-last" => guest.pool_last.to_string(),
+        "guest.resolver" => guest.resolver.to_string(),
+        // `faults` lets no other name in.
+        _ => return None,
+    })
 }

@@ -376,6 +376,16 @@ fn each_single_fault_is_found() {
         ),
         (
             "max = 4",
+            "max = 4\n[access]\nnetwork = \"wan\"\nlink = \"guest\"\nlisten = [\"lan tcp 1 -> 1\"]",
+            "remove listen",
+        ),
+        (
+            "\"/bin/web\"",
+            "\"/bin/web\", \"${guest.resolver}\"",
+            "set access.link to \"guest\"",
+        ),
+        (
+            "max = 4",
             "max = 4\n[access]\nnetwork = \"lan\"\nlink = \"bridged\"\nserves = [\"udp\"]",
             "\"udp\" is no port",
         ),
@@ -576,4 +586,28 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn what_is_for_guests_has_their_facts_and_comes_with_them() {
+    // given a manifest of a service among guests
+    let all = "${guest.address} ${guest.netmask} ${guest.prefix} ${guest.pool-first} ${guest.pool-last} \
+               ${guest.resolver} ${service.address}";
+    let text = SMALLEST.replace("\"/bin/web\"", &format!("\"/bin/web\", \"{all}\""))
+        + "[access]\nnetwork = \"wan\"\nlink = \"guest\"\nserves = [\"udp 53\"]\n";
+    let manifest = Manifest::parse("m.toml", &text).unwrap();
+    let id = ServiceId::new(3).unwrap();
+    // when the gateway has no guests, then it does not suit, and has no address
+    let alone = GatewayConfig::parse("g.toml", GATEWAY).unwrap();
+    assert!(!manifest.suits(&alone));
+    assert_eq!(manifest.address(&alone, id), None);
+    // when it has, then all is known
+    let guest = "[guest]\ninterface = \"eth2\"\naddress = \"192.168.2.1\"\nprefix = 24\n\
+                 pool-first = \"192.168.2.100\"\npool-last = \"192.168.2.199\"\nresolver = \"192.168.2.2\"\n";
+    let gateway = GatewayConfig::parse("g.toml", &format!("{GATEWAY}\n{guest}")).unwrap();
+    assert!(manifest.suits(&gateway));
+    assert_eq!(
+        manifest.exec_on(&gateway, id)[1],
+        "192.168.2.1 255.255.255.0 24 192.168.2.100 192.168.2.199 192.168.2.2 192.168.2.2"
+    );
 }

@@ -222,7 +222,11 @@ pub(super) fn network(value: Value<'_, '_>) -> Result<Network, String> {
 pub(super) fn link(value: Value<'_, '_>) -> Result<LinkKind, String> {
     word(
         value,
-        &[("routed", LinkKind::Routed), ("bridged", LinkKind::Bridged)],
+        &[
+            ("routed", LinkKind::Routed),
+            ("bridged", LinkKind::Bridged),
+            ("guest", LinkKind::Guest),
+        ],
     )
 }
 

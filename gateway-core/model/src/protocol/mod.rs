@@ -9,6 +9,7 @@ mod charged;
 mod forward;
 mod look;
 mod net;
+mod own;
 mod queues;
 mod refusal;
 
@@ -16,6 +17,7 @@ pub use charged::*;
 pub use forward::*;
 pub use look::*;
 pub use net::*;
+pub use own::*;
 pub use queues::*;
 pub use refusal::*;
 

@@ -1,11 +1,12 @@
 //! Records between the manager and netpath, over `/run/hearth/netpath.sock`.
 
+use super::OwnNetworks;
 use super::charged::Charged;
 use super::look::{Look, Seen};
 use super::queues::{Direction, QueuePage};
 use super::{HouseholdForward, NetRefusal, WanPorts};
 use crate::ids::ServiceId;
-use crate::limits::{IFNAME_MAX, OWN_NETWORKS_MAX, RESOLVERS_MAX};
+use crate::limits::{IFNAME_MAX, RESOLVERS_MAX};
 use crate::units::BitsPerSec;
 use core::fmt;
 use core::net::Ipv4Addr;
@@ -313,32 +314,6 @@ pub enum FromNetpath {
         seen: Seen,
     },
 }
-
-/// What a network of the gateway's own is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum NetworkRole {
-    /// The home.
-    Lan,
-    /// The links of the services.
-    Services,
-    /// The guests'.
-    Guest,
-}
-
-/// A network of the gateway's own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OwnNetwork {
-    /// What it is for.
-    pub role: NetworkRole,
-    /// The gateway's address in it.
-    pub address: Ipv4Addr,
-    /// Prefix length, bits.
-    pub prefix: u8,
-}
-
-/// All networks of the gateway's own.
-pub type OwnNetworks = heapless::Vec<OwnNetwork, OWN_NETWORKS_MAX>;
 
 /// Something that happened to the WAN's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

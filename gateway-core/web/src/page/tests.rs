@@ -41,6 +41,7 @@ pub(crate) fn gateway() -> Status {
             resolvers: vec!["203.0.113.1".into()],
         },
         lan: "192.168.1.1/24".into(),
+        guest: None,
         console_url: "http://192.168.1.1/".into(),
         sandbox: SandboxJson::default(),
         congestion: Vec::new(),

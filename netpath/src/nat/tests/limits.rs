@@ -160,3 +160,20 @@ fn tiny_and_overlapping_fragments_are_dropped() {
     );
     assert_eq!(home.run(Lan, &tcp(&[0; 24], 1, false)), tiny);
 }
+
+#[test]
+fn two_flows_that_would_look_the_same_are_told_apart() {
+    // given two ports of the gateway that lead to one of a service, and a flow by the first
+    let mut home = Home::with_web(NetworkPolicy::None);
+    home.forward(Lan, Transport::Tcp, 8_080, 80);
+    home.forward(Lan, Transport::Tcp, 8_081, 80);
+    home.connect((Lan, Service), (ANN, 5_000), (GATEWAY, 8_080));
+    // when the same endpoint comes by the second, then the service could not tell them apart
+    let syn = packet(Body::Tcp(Flags::Syn), (ANN, 5_000), (GATEWAY, 8_081), b"");
+    let Out::Reply(_) = home.run(Lan, &syn) else {
+        panic!("no answer");
+    };
+    assert_eq!(home.nat.counters().answered(DropReason::Conflict), 1);
+    // and another port of it is another flow
+    home.connect((Lan, Service), (ANN, 5_001), (GATEWAY, 8_081));
+}

@@ -45,20 +45,6 @@ fn a_home_host_reaches_a_service_by_the_gateways_port() {
 }
 
 #[test]
-fn two_flows_that_would_look_the_same_are_told_apart() {
-    // given two ports of the gateway that lead to one of a service, and a flow by the first
-    let mut home = Home::with_web(NetworkPolicy::None);
-    home.forward(Lan, Transport::Tcp, 8_080, 80);
-    home.forward(Lan, Transport::Tcp, 8_081, 80);
-    home.connect((Lan, Service), (ANN, 5_000), (GATEWAY, 8_080));
-    // when the same endpoint comes by the second, then the service could not tell them apart
-    refused(&mut home, Lan, (ANN, 5_000), (GATEWAY, 8_081));
-    assert_eq!(home.nat.counters().answered(DropReason::Conflict), 1);
-    // and another port of it is another flow
-    home.connect((Lan, Service), (ANN, 5_001), (GATEWAY, 8_081));
-}
-
-#[test]
 fn the_internet_reaches_a_service_by_a_forward() {
     let mut home = Home::with_web(NetworkPolicy::None);
     home.forward(Wan, Transport::Tcp, 443, 8_443);

@@ -92,18 +92,25 @@ fn a_taken_port_names_its_owner_and_netpaths_return_tries_again() {
 
 #[test]
 fn two_bridged_services_do_not_share_the_address() {
-    let bridged = "network = \"lan\"\nlink = \"bridged\"";
-    let small = |name| {
-        let mut package = package(name, bridged);
+    let small = |name, link: &str| {
+        let mut package = package(name, &format!("network = \"lan\"\nlink = \"{link}\""));
         let text = "[service]\nname = \"NAME\"\nversion = \"1\"\nexec = [\"/a\"]\n[resources.memory]\n\
                     max = \"4 MiB\"\n[resources.pids]\nmax = 4\n[access]\nnetwork = \"lan\"\n\
-                    link = \"bridged\"\n";
-        package.manifest = Manifest::parse("m", &text.replace("NAME", name)).unwrap();
+                    link = \"LINK\"\n";
+        let text = text.replace("NAME", name).replace("LINK", link);
+        package.manifest = Manifest::parse("m", &text).unwrap();
         (package, Wanted::Running)
     };
-    let mut bench = Bench::new(vec![small("dns"), small("dns2")]);
-    assert_eq!(bench.on(Event::InitWelcomeEnd), [Action::Prepare(id(0))]);
+    let home = [small("dns", "bridged"), small("dns2", "bridged")];
+    let guests = [small("dns3", "guest"), small("dns4", "guest")];
+    let mut bench = Bench::new(home.into_iter().chain(guests).collect());
+    // the home and the guests have an address each
+    assert_eq!(
+        bench.on(Event::InitWelcomeEnd),
+        [Action::Prepare(id(0)), Action::Prepare(id(2))]
+    );
     assert!(bench.message(1).contains("dns has it; stop dns first"));
+    assert!(bench.message(3).contains("dns3 has it; stop dns3 first"));
 }
 
 #[test]

@@ -321,6 +321,19 @@ fn a_service_whose_package_is_gone_can_be_stopped_and_is_forgotten() {
 }
 
 #[test]
+fn what_the_gateway_has_no_use_for_any_more_ends_and_is_forgotten() {
+    // given what PID 1 runs still, whose package suits this gateway no more
+    let mut bench = Bench::new(vec![]);
+    bench.on(taken(3, "for-guests"));
+    bench.0.part_with(&ServiceName::new("for-guests").unwrap());
+    // then it ends with the greeting, and leaves no row
+    assert_eq!(bench.on(Event::InitWelcomeEnd), [Action::SendStop(id(3))]);
+    let actions = bench.on(told(3, UnitState::Idle));
+    assert_eq!(actions[0], Action::SendForget(id(3)));
+    assert!(bench.0.service(id(3)).is_none());
+}
+
+#[test]
 fn a_kill_for_memory_is_told_as_one() {
     let mut bench = running();
     let killed = UnitStatus {
