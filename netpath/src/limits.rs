@@ -131,6 +131,30 @@ pub const DHCP_LEASE_MIN_S: u32 = 60;
 /// Longest wait after a refused lease before looking again, ms (RFC 2131 3.1 step 5: 10 s).
 pub const DHCP_NAK_WAIT_MS: u64 = 10_000;
 
+/// Shortest wait after an address was declined, ms (RFC 2131 3.1 step 5: 10 s at least).
+pub const DHCP_DECLINE_WAIT_MS: u64 = 10_000;
+
+/// Longest wait before the first ARP probe of an address, ms (RFC 5227 section 1.1, `PROBE_WAIT`).
+pub const ACD_PROBE_WAIT_MS: u64 = 1_000;
+
+/// ARP probes of an address before it is used (RFC 5227 section 1.1, `PROBE_NUM`).
+pub const ACD_PROBES: u32 = 3;
+
+/// Shortest wait between two probes, ms (RFC 5227 section 1.1, `PROBE_MIN`).
+pub const ACD_PROBE_MIN_MS: u64 = 1_000;
+
+/// Longest wait between two probes, ms (RFC 5227 section 1.1, `PROBE_MAX`).
+pub const ACD_PROBE_MAX_MS: u64 = 2_000;
+
+/// Silence after the last probe before the address is used, ms (RFC 5227 section 1.1, `ANNOUNCE_WAIT`).
+pub const ACD_SILENCE_MS: u64 = 2_000;
+
+/// Addresses in a row that others had before the search is slowed down (RFC 5227 section 1.1, `MAX_CONFLICTS`).
+pub const ACD_CONFLICTS_MAX: u32 = 10;
+
+/// Wait between two searches from then on, ms (RFC 5227 section 1.1, `RATE_LIMIT_INTERVAL`).
+pub const ACD_RATE_LIMIT_MS: u64 = 60_000;
+
 /// Smallest guaranteed rate of a queue: HTB knows no 0.
 pub const QUEUE_RATE_MIN: BitsPerSec = BitsPerSec(8_000);
 

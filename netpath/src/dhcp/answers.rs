@@ -2,7 +2,7 @@
 
 use super::lease::Lease;
 use super::message::{Answer, AnswerKind, Question};
-use super::{Asked, Dhcp, DhcpAction, OfferFault, State};
+use super::{Asked, Dhcp, DhcpAction, OfferFault, State, Used};
 use crate::limits::DHCP_NAK_WAIT_MS;
 use core::net::Ipv4Addr;
 use hearth_model::Tick;
@@ -15,7 +15,7 @@ impl Dhcp {
             }
             (State::Requesting { server, asked, .. }, AnswerKind::Ack) => {
                 if answer.server.is_none_or(|s| s == server) {
-                    self.given(answer, server, asked.at, now, actions);
+                    self.given(answer, (server, None), asked.at, now, actions);
                 }
             }
             (State::Requesting { server, .. }, AnswerKind::Nak) => {
@@ -23,19 +23,32 @@ impl Dhcp {
                     self.refused(now, actions);
                 }
             }
-            (State::Rebooting { asked, .. }, AnswerKind::Ack) => {
+            (
+                State::Rebooting {
+                    address,
+                    used,
+                    asked,
+                },
+                AnswerKind::Ack,
+            ) => {
+                let ours = match used {
+                    Used::UntilNow => Some(address),
+                    Used::Before => None,
+                };
                 if let Some(server) = answer.server {
-                    self.given(answer, server, asked.at, now, actions);
+                    self.given(answer, (server, ours), asked.at, now, actions);
                 }
             }
             (State::Renewing { lease, asked }, AnswerKind::Ack) => {
                 if answer.server.is_none_or(|s| s == lease.server) {
-                    self.given(answer, lease.server, asked.at, now, actions);
+                    let from = (lease.server, Some(lease.address));
+                    self.given(answer, from, asked.at, now, actions);
                 }
             }
             (State::Rebinding { lease, asked }, AnswerKind::Ack) => {
                 let server = answer.server.unwrap_or(lease.server);
-                self.given(answer, server, asked.at, now, actions);
+                let from = (server, Some(lease.address));
+                self.given(answer, from, asked.at, now, actions);
             }
             (State::Renewing { lease, .. }, AnswerKind::Nak) => {
                 if answer.server.is_none_or(|s| s == lease.server) {
@@ -47,7 +60,7 @@ impl Dhcp {
             }
             // Late or unasked: another server's offer after the choice, an acknowledgement that
             // came twice, a refusal of what nobody asked.
-            (State::Stopped | State::Waiting { .. } | State::Bound(_), _)
+            (State::Stopped | State::Waiting { .. } | State::Probing(_) | State::Bound(_), _)
             | (State::Selecting(_), AnswerKind::Ack | AnswerKind::Nak)
             | (
                 State::Requesting { .. }
@@ -78,22 +91,20 @@ impl Dhcp {
         }
     }
 
+    /// A server gives a lease. `ours`: the address that nobody need be asked about.
     fn given(
         &mut self,
         answer: &Answer,
-        server: Ipv4Addr,
+        (server, ours): (Ipv4Addr, Option<Ipv4Addr>),
         asked: Tick,
         now: Tick,
         actions: &mut Vec<DhcpAction>,
     ) {
         match Lease::check(answer, server, asked, &self.config) {
+            Ok(lease) if ours == Some(lease.address) => self.bind(lease, actions),
             Ok(lease) => {
-                if self.held().is_none_or(|held| held.status != lease.status) {
-                    actions.push(DhcpAction::Bound(lease.status));
-                }
-                self.state = State::Bound(lease);
-                self.naks = 0;
                 self.fault = None;
+                self.doubt(lease, now, actions);
             }
             Err(fault) => {
                 self.note(fault, actions);
@@ -104,6 +115,16 @@ impl Dhcp {
                 }
             }
         }
+    }
+
+    /// The address is ours from now on.
+    pub(super) fn bind(&mut self, lease: Lease, actions: &mut Vec<DhcpAction>) {
+        if self.held().is_none_or(|held| held.status != lease.status) {
+            actions.push(DhcpAction::Bound(lease.status));
+        }
+        self.state = State::Bound(lease);
+        (self.naks, self.conflicts) = (0, 0);
+        self.fault = None;
     }
 
     /// A server says that the address is not ours: begin anew, at once the first time.

@@ -28,6 +28,13 @@ pub enum Question {
         /// The address.
         address: Ipv4Addr,
     },
+    /// DHCPDECLINE: somebody else has the address; there is no answer.
+    Decline {
+        /// The address.
+        address: Ipv4Addr,
+        /// Identifier of the server that gave it.
+        server: Ipv4Addr,
+    },
 }
 
 /// What makes our messages ours.
@@ -48,37 +55,45 @@ pub fn encode(question: Question, transaction: Transaction) -> Vec<u8> {
     let none = Ipv4Addr::UNSPECIFIED;
     let client = match question {
         Question::Prolong { address } => address,
-        Question::Discover | Question::Take { .. } | Question::Confirm { .. } => none,
+        Question::Discover
+        | Question::Take { .. }
+        | Question::Confirm { .. }
+        | Question::Decline { .. } => none,
     };
+    let is_decline = matches!(question, Question::Decline { .. });
     let mut message = Message::new_with_id(xid, client, none, none, none, &mac);
-    message.set_secs(seconds);
+    // RFC 2131 table 5: neither seconds nor flags in a decline, and no wishes.
+    message.set_secs(if is_decline { 0 } else { seconds });
     let kind = match question {
         Question::Discover => MessageType::Discover,
         Question::Take { .. } | Question::Confirm { .. } | Question::Prolong { .. } => {
             MessageType::Request
         }
+        Question::Decline { .. } => MessageType::Decline,
     };
     // Before the interface has the address, only a broadcast can reach us (RFC 2131 4.1).
-    if client == none {
+    if client == none && !is_decline {
         message.set_flags(Flags::default().set_broadcast());
     }
     let [a, b, c, d, e, f] = mac;
     let options = message.opts_mut();
     options.insert(DhcpOption::MessageType(kind));
     options.insert(DhcpOption::ClientIdentifier(vec![1, a, b, c, d, e, f]));
-    options.insert(DhcpOption::MaxMessageSize(
-        u16::try_from(DHCP_MESSAGE_MAX).unwrap_or(u16::MAX),
-    ));
-    options.insert(DhcpOption::ParameterRequestList(vec![
-        OptionCode::SubnetMask,
-        OptionCode::Router,
-        OptionCode::DomainNameServer,
-        OptionCode::AddressLeaseTime,
-        OptionCode::Renewal,
-        OptionCode::Rebinding,
-    ]));
+    if !is_decline {
+        options.insert(DhcpOption::MaxMessageSize(
+            u16::try_from(DHCP_MESSAGE_MAX).unwrap_or(u16::MAX),
+        ));
+        options.insert(DhcpOption::ParameterRequestList(vec![
+            OptionCode::SubnetMask,
+            OptionCode::Router,
+            OptionCode::DomainNameServer,
+            OptionCode::AddressLeaseTime,
+            OptionCode::Renewal,
+            OptionCode::Rebinding,
+        ]));
+    }
     match question {
-        Question::Take { address, server } => {
+        Question::Take { address, server } | Question::Decline { address, server } => {
             options.insert(DhcpOption::RequestedIpAddress(address));
             options.insert(DhcpOption::ServerIdentifier(server));
         }

@@ -3,13 +3,17 @@
 //! Job: get a lease, keep it, give it back in words (`Bound`, `Lost`). Invariants: it sends only
 //! in answer to an event and waits longer each time; an answer counts only with our transaction
 //! number and hardware address, and its content only after [`OfferFault`]'s checks; it never says
-//! `Bound` without an address nor keeps one beyond its lease. What it refuses to do: open a
-//! socket, probe the address by ARP, or set anything.
+//! `Bound` without an address nor keeps one beyond its lease, nor before nobody else on the link
+//! has answered for it (RFC 5227; `conflict.rs`). What it refuses to do: open a socket, or set
+//! anything.
 //!
-//! Left out of RFC 2131: the random wait before the first message (one client a line), DECLINE
-//! (needs ARP), RELEASE (the server's lease keeps the address for our next boot).
+//! Left out of RFC 2131: the random wait before the first message (one client a line), RELEASE (the
+//! server's lease keeps the address for our next boot). Left out of RFC 5227: giving up an address
+//! that is in use, when another host claims it later (section 2.4): whoever sits on the line could
+//! end every connection of the home by one packet.
 
 mod answers;
+mod conflict;
 mod lease;
 mod message;
 
@@ -21,6 +25,7 @@ use crate::limits::{
     DHCP_RETRY_MIN_MS,
 };
 use crate::nat::Random;
+use conflict::Probing;
 use core::net::Ipv4Addr;
 use hearth_model::Tick;
 use hearth_model::networks::Net;
@@ -33,13 +38,18 @@ use message::{Question, Transaction};
 pub enum DhcpEvent<'a> {
     /// The WAN port is up: ask for an address, forgetting any that was had.
     Start,
-    /// The same, with an address that the interface still has from an earlier run: ask for that
-    /// one first (INIT-REBOOT).
+    /// The same, with an address that was had before the cable was out: ask for that one first
+    /// (INIT-REBOOT).
     Resume(Ipv4Addr),
+    /// The same, with an address that an earlier run of this program has used until now: nobody
+    /// else is asked about it.
+    GoOn(Ipv4Addr),
     /// The WAN port is down: ask no more; an address that was had is lost.
     Stop,
     /// The data of a UDP datagram to the client's port ([`crate::nat::Verdict::Dhcp`]).
     Packet(&'a [u8]),
+    /// The body of an ARP packet of the link; they are wanted while [`Dhcp::is_probing`].
+    Arp(&'a [u8]),
     /// Time passed ([`Dhcp::next_deadline`]); late, early and repeated ones are harmless.
     Tick,
 }
@@ -54,6 +64,15 @@ pub enum DhcpAction {
         /// A server's address, or the broadcast one. The source is the leased address where there
         /// is one and else 0.0.0.0.
         to: Ipv4Addr,
+    },
+    /// Ask by ARP whether somebody has this address (RFC 5227 section 2.1.1, an ARP probe).
+    Probe(Ipv4Addr),
+    /// Somebody has the address that a server gave; it was declined. For the log.
+    InUse {
+        /// The address.
+        address: Ipv4Addr,
+        /// Hardware address of who has it.
+        by: [u8; 6],
     },
     /// The address is ours, or its prefix, router or resolvers changed.
     Bound(WanStatus),
@@ -124,6 +143,15 @@ struct Asked {
     again_at: Tick,
 }
 
+/// Whether an address that is asked for again has been in use all the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Used {
+    /// There was a time when somebody else may have taken it.
+    Before,
+    /// It was, by an earlier run of this program.
+    UntilNow,
+}
+
 /// Names as in RFC 2131 figure 5.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -140,7 +168,13 @@ enum State {
         asked: Asked,
     },
     /// REBOOTING.
-    Rebooting { address: Ipv4Addr, asked: Asked },
+    Rebooting {
+        address: Ipv4Addr,
+        used: Used,
+        asked: Asked,
+    },
+    /// A server gave this lease, and others on the link are asked whether they have the address.
+    Probing(Probing),
     /// BOUND.
     Bound(Lease),
     /// RENEWING.
@@ -160,6 +194,8 @@ pub struct Dhcp {
     since: Tick,
     /// Refusals of servers in a row without a lease between.
     naks: u32,
+    /// Addresses in a row that somebody else had, without a lease between.
+    conflicts: u32,
     fault: Option<OfferFault>,
 }
 
@@ -174,6 +210,7 @@ impl Dhcp {
             xid: 0,
             since: Tick(0),
             naks: 0,
+            conflicts: 0,
             fault: None,
         }
     }
@@ -187,13 +224,8 @@ impl Dhcp {
                 self.lose(&mut actions);
                 self.discover(now, &mut actions);
             }
-            DhcpEvent::Resume(address) => {
-                self.fault = None;
-                self.lose(&mut actions);
-                self.begin(now);
-                let asked = self.ask(Question::Confirm { address }, 1, now, &mut actions);
-                self.state = State::Rebooting { address, asked };
-            }
+            DhcpEvent::Resume(address) => self.resume(address, Used::Before, now, &mut actions),
+            DhcpEvent::GoOn(address) => self.resume(address, Used::UntilNow, now, &mut actions),
             DhcpEvent::Stop => {
                 self.fault = None;
                 self.lose(&mut actions);
@@ -204,9 +236,23 @@ impl Dhcp {
                     self.answered(&answer, now, &mut actions);
                 }
             }
+            DhcpEvent::Arp(bytes) => self.overheard(bytes, now, &mut actions),
             DhcpEvent::Tick => self.time_passed(now, &mut actions),
         }
         actions
+    }
+
+    /// Asks for an address that was had before.
+    fn resume(&mut self, address: Ipv4Addr, used: Used, now: Tick, actions: &mut Vec<DhcpAction>) {
+        self.fault = None;
+        self.lose(actions);
+        self.begin(now);
+        let asked = self.ask(Question::Confirm { address }, 1, now, actions);
+        self.state = State::Rebooting {
+            address,
+            used,
+            asked,
+        };
     }
 
     /// When a [`DhcpEvent::Tick`] is due; `None` while stopped.
@@ -218,6 +264,7 @@ impl Dhcp {
             State::Selecting(asked)
             | State::Requesting { asked, .. }
             | State::Rebooting { asked, .. } => Some(asked.again_at),
+            State::Probing(probing) => Some(probing.next_at),
             State::Bound(lease) => Some(lease.renew_at),
             State::Renewing { lease, asked } => Some(asked.again_at.min(lease.rebind_at)),
             State::Rebinding { lease, asked } => Some(asked.again_at.min(lease.expires_at)),
@@ -245,7 +292,8 @@ impl Dhcp {
             | State::Waiting { .. }
             | State::Selecting(_)
             | State::Requesting { .. }
-            | State::Rebooting { .. } => None,
+            | State::Rebooting { .. }
+            | State::Probing(_) => None,
         }
     }
 
@@ -342,14 +390,23 @@ impl Dhcp {
                     asked,
                 };
             }
-            State::Rebooting { address, asked } => {
+            State::Rebooting {
+                address,
+                used,
+                asked,
+            } => {
                 if asked.times >= DHCP_REQUESTS_MAX {
                     return self.discover(now, actions);
                 }
                 let question = Question::Confirm { address };
                 let asked = self.ask(question, asked.times + 1, now, actions);
-                self.state = State::Rebooting { address, asked };
+                self.state = State::Rebooting {
+                    address,
+                    used,
+                    asked,
+                };
             }
+            State::Probing(probing) => self.probe(probing, now, actions),
             State::Bound(lease)
             | State::Renewing { lease, .. }
             | State::Rebinding { lease, .. } => {

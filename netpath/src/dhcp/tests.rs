@@ -18,6 +18,8 @@ const HOUR_MS: u64 = 3_600_000;
 struct Client {
     dhcp: Dhcp,
     now: Tick,
+    /// When it asked for its lease.
+    asked: Tick,
 }
 
 /// What a server puts into an answer.
@@ -80,6 +82,7 @@ impl Client {
         Client {
             dhcp: Dhcp::new(config),
             now: Tick(5_000),
+            asked: Tick(5_000),
         }
     }
 
@@ -104,12 +107,30 @@ impl Client {
         self.step(DhcpEvent::Packet(&bytes))
     }
 
-    /// A client with a lease of an hour.
+    /// The server gives what it has offered, and nobody else has it: what is said then.
+    fn granted(&mut self, ack: &Offer) -> Vec<DhcpAction> {
+        assert_eq!(self.answer(ack), []);
+        self.unopposed()
+    }
+
+    /// Nobody says anything while the address is asked about.
+    fn unopposed(&mut self) -> Vec<DhcpAction> {
+        loop {
+            assert!(self.dhcp.is_probing());
+            let actions = self.wake();
+            if !matches!(actions[..], [DhcpAction::Probe(_)]) {
+                return actions;
+            }
+        }
+    }
+
+    /// A client with a lease of an hour, since [`Client::asked`].
     fn bound() -> Client {
         let mut client = Client::new();
         client.start();
         client.answer(&offer());
-        assert_eq!(client.answer(&ack()), [DhcpAction::Bound(status())]);
+        client.asked = client.now;
+        assert_eq!(client.granted(&ack()), [DhcpAction::Bound(status())]);
         client
     }
 }
@@ -148,7 +169,11 @@ fn answer_bytes(xid: u32, mac: [u8; 6], offer: &Offer) -> Vec<u8> {
 fn sent_to(actions: &[DhcpAction]) -> (Message, Ipv4Addr) {
     let mut all = actions.iter().filter_map(|action| match action {
         DhcpAction::Send { payload, to } => Some((payload, *to)),
-        DhcpAction::Bound(_) | DhcpAction::Lost | DhcpAction::Refused(_) => None,
+        DhcpAction::Bound(_)
+        | DhcpAction::Lost
+        | DhcpAction::Refused(_)
+        | DhcpAction::Probe(_)
+        | DhcpAction::InUse { .. } => None,
     });
     let (payload, to) = all.next().expect("nothing was sent");
     assert!(all.next().is_none(), "more than one message");
@@ -187,8 +212,8 @@ fn an_address_is_got_in_four_messages() {
     assert_eq!(requested, Some(DhcpOption::RequestedIpAddress(ADDRESS)));
     let server = option(OptionCode::ServerIdentifier);
     assert_eq!(server, Some(DhcpOption::ServerIdentifier(SERVER)));
-    // and when the server acknowledges, then the address is ours
-    assert_eq!(client.answer(&ack()), [DhcpAction::Bound(status())]);
+    // and when the server acknowledges, and nobody else has it, then the address is ours
+    assert_eq!(client.granted(&ack()), [DhcpAction::Bound(status())]);
     // and a second acknowledgement changes nothing
     assert_eq!(client.answer(&ack()), []);
 }
@@ -258,9 +283,8 @@ fn a_lease_is_renewed_by_its_server() {
     // given a lease of an hour
     let mut client = Client::bound();
     // when half of it is over, then its server is asked, and it alone
-    let before = client.now;
     let (request, to) = sent_to(&client.wake());
-    assert_eq!(client.now.since_ms(before), HOUR_MS / 2);
+    assert_eq!(client.now.since_ms(client.asked), HOUR_MS / 2);
     assert_eq!((kind(&request), to), (MessageType::Request, SERVER));
     assert_eq!(request.ciaddr(), ADDRESS);
     assert!(!request.opts().contains(OptionCode::ServerIdentifier));
@@ -296,7 +320,7 @@ fn a_renewal_that_changes_the_lease_is_told() {
 fn a_lost_server_is_replaced_by_another() {
     // given a lease whose server is gone
     let mut client = Client::bound();
-    let start = client.now;
+    let start = client.asked;
     let mut to = client.wake_to();
     let mut unicasts = 0;
     while to == SERVER {
@@ -326,7 +350,7 @@ impl Client {
 fn a_lease_that_nobody_prolongs_ends_on_time() {
     // given a lease and no server any more
     let mut client = Client::bound();
-    let start = client.now;
+    let start = client.asked;
     let lost = loop {
         let actions = client.wake();
         if actions.contains(&DhcpAction::Lost) {
@@ -360,13 +384,13 @@ fn a_refusal_while_renewing_loses_the_address_at_once() {
 fn an_address_from_before_a_restart_is_asked_for_first() {
     // given a new run over an interface that has an address
     let mut client = Client::new();
-    let request = sent(&client.step(DhcpEvent::Resume(ADDRESS)));
+    let request = sent(&client.step(DhcpEvent::GoOn(ADDRESS)));
     assert_eq!(kind(&request), MessageType::Request);
     assert!(!request.opts().contains(OptionCode::ServerIdentifier));
-    // when a server confirms it, then it is bound in two messages
+    // when a server confirms it, then it is bound in two messages: it was in use all the time
     assert_eq!(client.answer(&ack()), [DhcpAction::Bound(status())]);
     // and when nobody answers, then after some tries any address will do
-    client.step(DhcpEvent::Resume(ADDRESS));
+    client.step(DhcpEvent::GoOn(ADDRESS));
     for _ in 1..DHCP_REQUESTS_MAX {
         assert_eq!(kind(&sent(&client.wake())), MessageType::Request);
     }
@@ -523,9 +547,10 @@ fn times_that_make_no_sense_become_the_usual_ones() {
         let mut timed = ack();
         timed.options.push(DhcpOption::Renewal(t1));
         timed.options.push(DhcpOption::Rebinding(t2));
-        client.answer(&timed);
+        let asked = client.now;
+        client.granted(&timed);
         let due = client.dhcp.next_deadline().unwrap();
-        assert_eq!(due.since_ms(client.now), renew_ms, "T1 {t1}, T2 {t2}");
+        assert_eq!(due.since_ms(asked), renew_ms, "T1 {t1}, T2 {t2}");
     }
 }
 
@@ -565,9 +590,158 @@ fn an_endless_lease_is_never_renewed_in_a_lifetime() {
     client.answer(&offer());
     let mut endless = ack();
     endless.options[3] = DhcpOption::AddressLeaseTime(u32::MAX);
-    client.answer(&endless);
+    client.granted(&endless);
     let due = client.dhcp.next_deadline().unwrap();
     assert!(due.since_ms(client.now) > 60 * 365 * 24 * HOUR_MS);
+}
+
+/// An ARP packet: operation, who says it, which address it has, and which one it asks for.
+fn arp(operation: u8, hardware: [u8; 6], sender: Ipv4Addr, target: Ipv4Addr) -> Vec<u8> {
+    let mut bytes = vec![0, 1, 8, 0, 6, 4, 0, operation];
+    bytes.extend(hardware);
+    bytes.extend(sender.octets());
+    bytes.extend([0; 6]);
+    bytes.extend(target.octets());
+    bytes
+}
+
+const OTHER: [u8; 6] = [2, 0, 0, 0, 0, 9];
+const NOBODY: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
+
+/// A client that asks others about the address it was given.
+fn probing() -> Client {
+    let mut client = Client::new();
+    client.start();
+    client.answer(&offer());
+    assert_eq!(client.answer(&ack()), []);
+    client
+}
+
+#[test]
+fn others_are_asked_about_an_address_before_it_is_used() {
+    // given an address that a server has given, when nobody says a word
+    let mut client = probing();
+    let given = client.now;
+    let mut waits = Vec::new();
+    let mut said = Vec::new();
+    while client.dhcp.is_probing() {
+        let before = client.now;
+        said.extend(client.wake());
+        waits.push(client.now.since_ms(before));
+    }
+    // then there were three probes, with the times of RFC 5227 section 1.1, and only then it is ours
+    let probe = DhcpAction::Probe(ADDRESS);
+    let bound = DhcpAction::Bound(status());
+    assert_eq!(said, [probe.clone(), probe.clone(), probe, bound]);
+    assert!(waits[0] <= 1_000, "{waits:?}");
+    assert!((1_000..=2_000).contains(&waits[1]), "{waits:?}");
+    assert!((1_000..=2_000).contains(&waits[2]), "{waits:?}");
+    assert_eq!(waits[3], 2_000);
+    assert!(client.now.since_ms(given) <= 7_000);
+    // and the same is done where it was had before the cable was out, and another where one was had
+    client.step(DhcpEvent::Stop);
+    client.step(DhcpEvent::Resume(ADDRESS));
+    assert_eq!(client.granted(&ack()), [DhcpAction::Bound(status())]);
+    client.wake();
+    let (other, taken) = elsewhere([203, 0, 113, 77]);
+    let other = Offer {
+        kind: MessageType::Ack,
+        ..other
+    };
+    assert_eq!(client.answer(&other), [DhcpAction::Lost]);
+    assert_eq!(client.unopposed(), [DhcpAction::Bound(taken)]);
+}
+
+#[test]
+fn an_address_that_somebody_has_is_declined_and_the_search_begins_after_a_wait() {
+    for heard in [
+        // it answers, it asks somebody, it is about to take it as we are
+        arp(2, OTHER, ADDRESS, NOBODY),
+        arp(1, OTHER, ADDRESS, SERVER),
+        arp(1, OTHER, NOBODY, ADDRESS),
+    ] {
+        // given an address that others are asked about
+        let mut client = probing();
+        client.wake();
+        // when somebody says that it has it, or wants it
+        let actions = client.step(DhcpEvent::Arp(&heard));
+        // then that is told, and the server hears it, as RFC 2131 table 5 has it
+        let in_use = DhcpAction::InUse {
+            address: ADDRESS,
+            by: OTHER,
+        };
+        assert_eq!(actions[0], in_use);
+        let decline = sent(&actions);
+        assert_eq!(kind(&decline), MessageType::Decline);
+        assert_eq!((decline.ciaddr(), decline.secs()), (NOBODY, 0));
+        assert!(!decline.flags().broadcast());
+        let option = |code| decline.opts().get(code).cloned();
+        let requested = option(OptionCode::RequestedIpAddress);
+        assert_eq!(requested, Some(DhcpOption::RequestedIpAddress(ADDRESS)));
+        let server = option(OptionCode::ServerIdentifier);
+        assert_eq!(server, Some(DhcpOption::ServerIdentifier(SERVER)));
+        for code in [OptionCode::ParameterRequestList, OptionCode::MaxMessageSize] {
+            assert_eq!(option(code), None);
+        }
+        // and nothing is used, nor asked for, for ten seconds
+        assert!(!client.dhcp.is_probing());
+        assert_eq!(client.answer(&ack()), []);
+        let before = client.now;
+        assert_eq!(kind(&sent(&client.wake())), MessageType::Discover);
+        assert_eq!(client.now.since_ms(before), 10_000);
+        // and another address, which nobody has, is taken
+        client.answer(&offer());
+        assert_eq!(client.granted(&ack()), [DhcpAction::Bound(status())]);
+    }
+}
+
+#[test]
+fn what_is_no_claim_of_the_address_changes_nothing() {
+    let mut short = arp(2, OTHER, ADDRESS, NOBODY);
+    short.truncate(27);
+    let mut other_kind = arp(2, OTHER, ADDRESS, NOBODY);
+    other_kind[1] = 6;
+    let padded = [arp(1, OTHER, SERVER, ADDRESS), vec![0; 18]].concat();
+    for heard in [
+        // our own, back from the link; somebody asks for it; others; an operation of another protocol; damage
+        arp(1, MAC, NOBODY, ADDRESS),
+        padded,
+        arp(2, OTHER, SERVER, OTHER_SERVER),
+        arp(1, OTHER, NOBODY, OTHER_SERVER),
+        arp(3, OTHER, ADDRESS, ADDRESS),
+        short,
+        other_kind,
+        Vec::new(),
+    ] {
+        let mut client = probing();
+        client.wake();
+        assert_eq!(client.step(DhcpEvent::Arp(&heard)), [], "{heard:?}");
+        assert_eq!(client.unopposed(), [DhcpAction::Bound(status())]);
+    }
+    // and an address that is ours is not given up by one packet (the module's documentation)
+    let mut client = Client::bound();
+    let claim = arp(2, OTHER, ADDRESS, NOBODY);
+    assert_eq!(client.step(DhcpEvent::Arp(&claim)), []);
+}
+
+#[test]
+fn who_meets_conflicts_again_and_again_asks_once_a_minute() {
+    // given a line on which everything that the server gives is somebody else's
+    let mut client = Client::new();
+    client.start();
+    let mut waits = Vec::new();
+    for _ in 0..12 {
+        client.answer(&offer());
+        client.answer(&ack());
+        let claim = arp(2, OTHER, ADDRESS, NOBODY);
+        client.step(DhcpEvent::Arp(&claim));
+        let before = client.now;
+        assert_eq!(kind(&sent(&client.wake())), MessageType::Discover);
+        waits.push(client.now.since_ms(before));
+    }
+    // then the first ten are met by the usual wait, and the rest by a minute (RFC 5227 section 2.1.1)
+    assert_eq!(waits[..10], [10_000; 10]);
+    assert_eq!(waits[10..], [60_000; 2]);
 }
 
 proptest! {

@@ -43,16 +43,28 @@ pub fn dhcp_broadcast(source: Ipv4Addr, payload: &[u8]) -> Option<Vec<u8>> {
 /// by its own holder, which makes every host of the link correct what it knows.
 #[must_use]
 pub fn announcement(hardware: [u8; 6], address: Ipv4Addr) -> [u8; 28] {
+    request(hardware, address, address)
+}
+
+/// An ARP request; the target's hardware address is not looked at.
+fn request(hardware: [u8; 6], sender: Ipv4Addr, target: Ipv4Addr) -> [u8; 28] {
     let mut packet = [0; 28];
-    // Ethernet, IPv4, lengths 6 and 4, request; the target's hardware address is not looked at.
+    // Ethernet, IPv4, lengths 6 and 4, request.
     let head = [0, 1, 8, 0, 6, 4, 0, 1];
     let body = head.iter().chain(&hardware);
-    let octets = address.octets();
-    let fields = body.chain(&octets).chain(&[0; 6]).chain(&octets);
+    let (sender, target) = (sender.octets(), target.octets());
+    let fields = body.chain(&sender).chain(&[0; 6]).chain(&target);
     for (place, byte) in packet.iter_mut().zip(fields) {
         *place = *byte;
     }
     packet
+}
+
+/// The body of an ARP packet that asks whether somebody has an address, without saying that we are about to take it
+/// (RFC 5227 section 2.1.1): nobody learns anything from it.
+#[must_use]
+pub fn probe(hardware: [u8; 6], address: Ipv4Addr) -> [u8; 28] {
+    request(hardware, Ipv4Addr::UNSPECIFIED, address)
 }
 
 #[cfg(test)]
@@ -88,6 +100,16 @@ mod tests {
         assert_eq!(read.operation(), etherparse::ArpOperation::REQUEST);
         assert_eq!(read.sender_hw_addr(), [2, 0, 0, 0, 0, 7]);
         assert_eq!(read.sender_protocol_addr(), [203, 0, 113, 5]);
+        assert_eq!(read.target_protocol_addr(), [203, 0, 113, 5]);
+    }
+
+    #[test]
+    fn a_probe_asks_without_saying_who() {
+        let bytes = probe([2, 0, 0, 0, 0, 7], Ipv4Addr::new(203, 0, 113, 5));
+        let read = etherparse::ArpPacketSlice::from_slice(&bytes).unwrap();
+        assert_eq!(read.operation(), etherparse::ArpOperation::REQUEST);
+        assert_eq!(read.sender_hw_addr(), [2, 0, 0, 0, 0, 7]);
+        assert_eq!(read.sender_protocol_addr(), [0; 4]);
         assert_eq!(read.target_protocol_addr(), [203, 0, 113, 5]);
     }
 

@@ -27,6 +27,13 @@ impl Gateway {
         self.act_on_wan(actions, now);
     }
 
+    /// Somebody on the Internet's link said something by ARP while an address is asked about.
+    pub(super) fn on_arp(&mut self, now: Tick) {
+        let Some(side) = &mut self.wan else { return };
+        let actions = side.hear(now);
+        self.act_on_wan(actions, now);
+    }
+
     /// Does what the DHCP machine says.
     pub(super) fn act_on_wan(&mut self, actions: Vec<DhcpAction>, now: Tick) {
         for action in actions {
@@ -35,6 +42,18 @@ impl Gateway {
                     if let Some(side) = &self.wan {
                         side.send(&payload, to);
                     }
+                }
+                DhcpAction::Probe(address) => {
+                    if let Some(side) = &self.wan {
+                        side.probe(address);
+                    }
+                }
+                DhcpAction::InUse { address, by } => {
+                    let [a, b, c, d, e, f] = by;
+                    log::warn!(
+                        "wan: {address} is in use by {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}; the DHCP \
+                         server is told, and asked again"
+                    );
                 }
                 DhcpAction::Bound(status) => self.wan_changed(status, now),
                 DhcpAction::Lost => self.wan_changed(WanStatus::default(), now),

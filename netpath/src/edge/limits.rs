@@ -36,6 +36,9 @@ pub const LINGER_MS: u64 = 1_000;
 /// Wait between the two announcements of a new address, ms (RFC 5227 section 1.1: `ANNOUNCE_INTERVAL`).
 pub const ANNOUNCE_MS: u64 = 2_000;
 
+/// Longest body of an ARP packet about IPv4 on Ethernet, with what pads its frame to the shortest one, bytes.
+pub const ARP_MAX: usize = 46;
+
 /// So long the home's port is down after the home's network has changed, ms: every host at its cable notices that
 /// the link was gone, and asks for an address again. NetworkManager forgives up to six seconds.
 pub const LAN_DOWN_MS: u64 = 8_000;

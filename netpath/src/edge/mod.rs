@@ -194,6 +194,7 @@ impl Gateway {
                     connection,
                     Some(self.watch.as_fd()),
                     Some(self.hosts.watch.as_fd()),
+                    self.wan.as_ref().and_then(WanSide::ear),
                     Some(self.signals.as_fd()),
                 ],
                 self.timeout(now),
@@ -207,6 +208,7 @@ impl Gateway {
                 connection,
                 links,
                 hosts,
+                arp,
                 signals,
             ] = ready;
             let now = sys::now();
@@ -223,6 +225,9 @@ impl Gateway {
             }
             if hosts {
                 self.hosts.on_change(now);
+            }
+            if arp {
+                self.on_arp(now);
             }
             if listener {
                 self.control.accept();

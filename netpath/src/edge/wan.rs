@@ -1,7 +1,7 @@
 //! The WAN's address on the interface: from the configuration, or as the DHCP machine says.
 
-use super::frame::{announcement, dhcp_broadcast};
-use super::limits::ANNOUNCE_MS;
+use super::frame::{announcement, dhcp_broadcast, probe};
+use super::limits::{ANNOUNCE_MS, ARP_MAX, BATCH};
 use super::ports::PortError;
 use super::{links, ports};
 use crate::sys;
@@ -14,7 +14,7 @@ use hearth_model::protocol::{WanLease, WanStatus};
 use hearth_netpath::dhcp::{Dhcp, DhcpAction, DhcpConfig, DhcpEvent};
 use hearth_netpath::limits::{DHCP_CLIENT_PORT, DHCP_SERVER_PORT};
 use std::net::{Ipv4Addr, UdpSocket};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 /// The WAN's side, once its port is there.
@@ -36,6 +36,9 @@ pub struct WanSide {
     everybody: OwnedFd,
     /// When the address is announced again.
     announce_at: Option<Tick>,
+    /// Hears who answers for an address while others are asked about it: no longer, since a line may have much
+    /// ARP on it.
+    ear: Option<OwnedFd>,
     client: Option<Client>,
 }
 
@@ -71,6 +74,7 @@ impl WanSide {
             hardware: ports::hardware_address(name)?,
             everybody: sys::packet_socket().map_err(ports::on("packet socket"))?,
             announce_at: None,
+            ear: None,
             client: None,
         };
         let first = match config.wan.mode {
@@ -87,7 +91,7 @@ impl WanSide {
                         .map_err(ports::on(&format!("DHCP client port on {name}")))?,
                     cable: false,
                 });
-                side.cable(ports::has_carrier(name), now)
+                side.begin(ports::has_carrier(name), now)
             }
         };
         Ok((side, first))
@@ -123,6 +127,17 @@ impl WanSide {
         }
     }
 
+    /// What is to be done first. An address that is still there was used until now, by an earlier process.
+    fn begin(&mut self, there: bool, now: Tick) -> Vec<DhcpAction> {
+        match (self.last, &mut self.client) {
+            (Some(address), Some(client)) if there => {
+                client.cable = true;
+                self.step(DhcpEvent::GoOn(address), now)
+            }
+            _ => self.cable(there, now),
+        }
+    }
+
     /// Tells whether there is a cable. Behind a new one may be another network: a leased address is
     /// asked for again; a configured one stays. Says what is to be done.
     pub fn cable(&mut self, there: bool, now: Tick) -> Vec<DhcpAction> {
@@ -151,7 +166,47 @@ impl WanSide {
         };
         let actions = client.machine.step(event, now);
         self.overlap = client.machine.overlap();
+        self.ear = match (client.machine.is_probing(), self.ear.take()) {
+            (false, _) => None,
+            (true, Some(ear)) => Some(ear),
+            (true, None) => sys::arp_socket(self.index)
+                .inspect_err(|e| log::error!("wan: others can not be heard: {e}"))
+                .ok(),
+        };
         actions
+    }
+
+    /// Becomes readable when an ARP packet comes that is listened for.
+    #[must_use]
+    pub fn ear(&self) -> Option<BorrowedFd<'_>> {
+        self.ear.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Hears what has come, and says what is to be done.
+    pub fn hear(&mut self, now: Tick) -> Vec<DhcpAction> {
+        let mut all = Vec::new();
+        for _ in 0..BATCH {
+            let mut body = [0; ARP_MAX];
+            let heard = self
+                .ear
+                .as_ref()
+                .map(|ear| sys::receive(ear.as_fd(), &mut body));
+            // Nothing more has come, or nobody listens any more.
+            let Some(Ok(length)) = heard else { break };
+            let body = body.get(..length).unwrap_or_default();
+            all.extend(self.step(DhcpEvent::Arp(body), now));
+        }
+        all
+    }
+
+    /// Asks the link who has an address.
+    pub fn probe(&self, address: Ipv4Addr) {
+        let packet = probe(self.hardware, address);
+        let to = self.everybody.as_fd();
+        // The next one follows by the machine's own timer.
+        if let Err(e) = sys::send_to_all(to, self.index, sys::EtherType::Arp, &packet) {
+            log::info!("wan: probe of {address}: {e}");
+        }
     }
 
     /// Sends a message of the DHCP machine.

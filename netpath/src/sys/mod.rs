@@ -9,7 +9,8 @@ mod tun;
 pub use device::{Feature, set_feature};
 pub use namespace::{bind_mount, enter, mount_devices, new_network, unmount};
 pub use socket::{
-    EtherType, accept, bind_seqpacket, listen, packet_socket, receive, send, send_to_all, udp_on,
+    EtherType, accept, arp_socket, bind_seqpacket, listen, packet_socket, receive, send,
+    send_to_all, udp_on,
 };
 pub use tun::open_tun;
 

@@ -133,6 +133,24 @@ pub fn packet_socket() -> io::Result<OwnedFd> {
     socket(libc::AF_PACKET, libc::SOCK_DGRAM)
 }
 
+/// A socket that receives the bodies of all ARP packets of the link `index` (packet(7)).
+///
+/// # Errors
+/// As socket(2) and bind(2).
+pub fn arp_socket(index: u32) -> io::Result<OwnedFd> {
+    // Without a protocol it receives nothing until it is bound.
+    let fd = socket(libc::AF_PACKET, libc::SOCK_DGRAM)?;
+    // SAFETY: an all-zero sockaddr_ll is a value.
+    let mut at = unsafe { std::mem::zeroed::<libc::sockaddr_ll>() };
+    at.sll_family = libc::AF_PACKET as libc::c_ushort;
+    at.sll_protocol = (libc::ETH_P_ARP as u16).to_be();
+    at.sll_ifindex = index.cast_signed();
+    let length = libc::socklen_t::try_from(size_of::<libc::sockaddr_ll>()).unwrap_or(0);
+    // SAFETY: at is a live sockaddr_ll of `length` bytes.
+    check(unsafe { libc::bind(fd.as_raw_fd(), (&raw const at).cast(), length) })?;
+    Ok(fd)
+}
+
 /// What a packet for a link is (linux/if_ether.h).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EtherType {

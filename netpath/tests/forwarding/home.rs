@@ -77,8 +77,12 @@ fn a_home_uses_the_internet_through_an_address_from_dhcp() {
     // and nothing but a client that has no address yet was seen with another source than that one
     let seen = strangers.lines();
     assert!(!seen.is_empty(), "the sniffer sees the client's broadcasts");
+    // (its questions to servers, and those to others whether they have the address, RFC 5227)
+    let own = address.split('/').next().unwrap();
+    let probe = format!("0.0.0.0 {own} arp");
     assert!(
-        seen.iter().all(|line| line == "0.0.0.0 255.255.255.255 17"),
+        seen.iter()
+            .all(|line| *line == "0.0.0.0 255.255.255.255 17" || *line == probe),
         "{seen:?}"
     );
 }

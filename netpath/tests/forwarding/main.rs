@@ -10,6 +10,7 @@
 #![allow(clippy::wildcard_enum_match_arm)]
 
 mod clients;
+mod conflict;
 mod fast_path;
 mod forwards;
 mod guest;
