@@ -95,3 +95,17 @@ def write(name, results, text):
     (OUT / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n")
     (OUT / f"{name}.md").write_text(text + "\n")
     say(f"kept in target/bench/{name}.json and target/bench/{name}.md")
+
+
+def draw(script, *pictures):
+    """Pictures of the results, by a Python of its own that has matplotlib."""
+    here = pathlib.Path(__file__).parent
+    python = OUT / "venv/bin/python"
+    wants, has = here / "requirements.txt", OUT / "venv/installed.txt"
+    if not has.exists() or has.read_text() != wants.read_text():
+        say("matplotlib, into target/bench/venv")
+        command([sys.executable, "-m", "venv", OUT / "venv"])
+        command([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", wants])
+        has.write_text(wants.read_text())
+    command([python, here / script, OUT])
+    say("drawn in " + " and ".join(f"target/bench/{name}" for name in pictures))

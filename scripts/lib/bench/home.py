@@ -54,11 +54,11 @@ table ip nat {
 """
 
 
-def build():
+def build(*more):
     """The release programs: hearth-netpath and what makes the load."""
     env = {name: value for name, value in os.environ.items() if name != "CARGO_TARGET_DIR"}
     words = ["cargo", "build", "--release", "--quiet", "-p", "hearth-netpath", "--bin", "hearth-netpath"]
-    command([*words, "--example", "load"], cwd=ROOT, env=env)
+    command([*words, "--example", "load", *more], cwd=ROOT, env=env)
     return ROOT / "target" / "release"
 
 
@@ -169,6 +169,7 @@ class Home(Place):
 
     config = CONFIG
     queues = ROOT / "board/common/queues.toml"
+    more = ()  # words for hearth-netpath
 
     def __init__(self, case, programs):
         super().__init__(case, ("gw", "lan", "wan"))
@@ -221,6 +222,7 @@ class Home(Place):
         # Its own mount of a bpf file system, where PID 1 has one for it; maps go with it.
         words = 'mount -t bpf bpf /sys/fs/bpf && exec "$@"'
         program = [self.programs / "hearth-netpath", "--config", config, "--queues", self.queues, "--run-dir", self.folder]
+        program += self.more
         with open(self.folder / "log", "w", encoding="utf-8") as log:
             self.netpath = self.keep("gw", ["sh", "-c", words, "sh", *program], stderr=log)
         self.pin(OTHER_CPU)
