@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ ONE = 1024  # cpu.shares of a group that counts as one
 CONNECTIONS = 256  # of wrk: enough that somebody always waits for nginx
 USER = 33
 SETTLE = 0.3  # seconds before anything is counted
+OPENING = 1.5  # seconds until the clients' connections are open, and no longer a part of what is counted
 NGINX = """
 daemon off; worker_processes 1; error_log stderr crit; pid /tmp/nginx.pid;
 events {{ worker_connections 1000; }}
@@ -29,6 +31,7 @@ http {{
   uwsgi_temp_path /tmp/u; scgi_temp_path /tmp/s;
   gzip on; default_type text/html;
   server {{ listen 80 backlog=2048; location / {{ return 200 "{page}"; }} }}
+  server {{ listen unix:/tmp/count; location / {{ stub_status; }} }}
 }}
 """
 # nginx packs it for each client: its CPU, not that of the clients, says how many it serves.
@@ -103,6 +106,8 @@ class Guarded(home.Home):
         self.more = ("--cgroup", f"/proc/{os.getpid()}/root{self.forwarding.folders[0]}")
         super().__init__("nft" if kind == "nft" else "hearth", programs)
         self.internet()
+        for line in ("ip link add idle0 type veth peer name idle1", "ip link set idle0 up", "ip link set idle1 up"):
+            self.run("lan", line)
         for side, link in (("gw", "eth0"), ("gw", "eth1"), ("lan", "l0"), ("net", "m1"), ("wan", "m0")):
             self.run(side, [sys.executable, "-c", FEATURES, link])
         network = self.link()
@@ -198,7 +203,9 @@ class Guarded(home.Home):
             server = subprocess.Popen([str(word) for word in words], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.kept.append(server)
         self.until("page", self.fetches)
-        for pid in (server.pid, *self.family(server.pid)):
+        family = self.family(server.pid)
+        self.server = family[-1]
+        for pid in (server.pid, *family):
             self.service.take(pid, self.kind == "hearth")
 
     def family(self, pid):
@@ -211,10 +218,10 @@ class Guarded(home.Home):
         words = self.words("net", "curl -sS -m 1 http://203.0.113.50/")
         return subprocess.run(words, capture_output=True, check=False).returncode == 0
 
-    def flooding(self, rate, seconds):
-        """A flood of so many packets a second on its way."""
+    def flooding(self, rate, seconds, link="l0"):
+        """A flood of so many packets a second on its way, out of a link."""
         program = self.programs / "examples" / "load"
-        words = ["chrt", "-f", "10", "taskset", "-c", OTHER_CPU, program, "flood", "l0", home.MAC, self.port, seconds]
+        words = ["chrt", "-f", "10", "taskset", "-c", OTHER_CPU, program, "flood", link, home.MAC, self.port, seconds]
         words = self.words("lan", [*words, int(rate)])
         return subprocess.Popen([str(word) for word in words], stdout=subprocess.PIPE, text=True)
 
@@ -224,41 +231,60 @@ class Guarded(home.Home):
         group.take(process.pid, self.kind == "hearth")
         return process
 
-    def measure(self, seconds, rate=0, weights=(1, 1), requests=False, hog=None):
+    def measure(self, seconds, rate, weights=(1, 1), requests=False, hog=None, lost=False):
         """What is served and forwarded a second, and the CPU that forwarding and the service are charged for, beside a
-        flood of this rate; with a hog in one of the groups."""
+        flood of this rate; with a hog in one of the groups. A flood that is lost is made all the same: it costs the
+        machine the same, but for what the gateway does."""
         self.forwarding.weigh(ONE * weights[0])
         self.service.weigh(ONE * weights[1])
-        hogs = [self.hog(hog)] if hog else []
-        flood = self.flooding(rate, seconds + SETTLE + 0.5 + requests) if rate else None
+        wait = OPENING if requests else SETTLE
+        begun = []
+        if hog:
+            begun.append(self.hog(hog))
+        begun.append(self.flooding(rate, seconds + wait + 10, "idle0" if lost else "l0"))
+        if requests:
+            begun.append(self.clients())
         try:
-            time.sleep(SETTLE)
-            groups = (self.forwarding, self.service)
-            before, begun = [group.used() for group in groups], time.monotonic()
-            arrived = int(self.counter("rx_packets").read_text())
-            served = 0
-            if requests:
-                served = self.requests(seconds)
-            else:
-                time.sleep(seconds)
-            took = time.monotonic() - begun
-            used = [(group.used() - was) / 1e9 / took for group, was in zip(groups, before, strict=True)]
-            arrived = int(self.counter("rx_packets").read_text()) - arrived
+            time.sleep(wait)
+            before = self.now(requests)
+            time.sleep(seconds)
+            after = self.now(requests)
+            for process in begun:
+                if process.poll() is not None:
+                    fail(f"{self.kind}: {process.args}: ended with {process.returncode}")
         finally:
-            for process in hogs:
+            for process in begun:
                 process.kill()
                 process.wait()
-            if flood:
-                flood.wait()
-        if flood and flood.returncode:
-            fail(f"{self.kind}: the flood ended with {flood.returncode}")
-        return {"requests": served, "packets": arrived / took, "forwarding": used[0], "service": used[1]}
+        # A moment, in which what is on its way ends.
+        time.sleep(0.1)
+        return {what: (after[what][0] - was) / (after[what][1] - at) for what, (was, at) in before.items()}
 
-    def requests(self, seconds):
-        """Requests a second that nginx answers to clients in the Internet."""
-        words = ["chrt", "-f", "15", "taskset", "-c", OTHER_CPU, "wrk", "-t", "1", "-c", CONNECTIONS]
-        text = self.run("net", [*words, "-d", f"{max(1, round(seconds))}s", "--timeout", "5s", "-H", "Accept-Encoding: gzip", "http://203.0.113.50/"])
-        return float(re.search(r"Requests/sec:\s+([\d.]+)", text)[1])
+    def now(self, requests):
+        """Counters, each with when it was read."""
+        return {
+            "requests": (self.served() if requests else 0, time.monotonic()),
+            "packets": (int(self.counter("rx_packets").read_text()), time.monotonic()),
+            "forwarding": (self.forwarding.used() / 1e9, time.monotonic()),
+            "service": (self.service.used() / 1e9, time.monotonic()),
+        }
+
+    def served(self):
+        """Requests that nginx has answered, as it says past the network."""
+        with socket.socket(socket.AF_UNIX) as asked:
+            asked.settimeout(home.PATIENCE)
+            asked.connect(f"/proc/{self.server}/root/tmp/count")
+            asked.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            text = b""
+            while more := asked.recv(4096):
+                text += more
+        return int(re.search(rb"requests\s+\d+ \d+ (\d+)", text)[1])
+
+    def clients(self):
+        """Clients in the Internet that ask nginx again and again."""
+        words = ["chrt", "-f", "15", "taskset", "-c", OTHER_CPU, "wrk", "-t", "1", "-c", CONNECTIONS, "-d", "60s"]
+        words = self.words("net", [*words, "--timeout", "5s", "-H", "Accept-Encoding: gzip", "http://203.0.113.50/"])
+        return subprocess.Popen(words, stdout=subprocess.DEVNULL)
 
     def close(self):
         super().close()
