@@ -19,8 +19,12 @@ pub type Network = Option<Arc<Net>>;
 pub struct Answers {
     api: Api,
     last: Mutex<Option<(Instant, Answer)>>,
-    last_network: Mutex<Option<(Instant, Network)>>,
+    last_network: Mutex<Kept>,
+    last_network_now: Mutex<Kept>,
 }
+
+/// The network as it was told last, and when.
+type Kept = Option<(Instant, Network)>;
 
 impl Answers {
     /// Answers of this API.
@@ -30,6 +34,7 @@ impl Answers {
             api,
             last: Mutex::new(None),
             last_network: Mutex::new(None),
+            last_network_now: Mutex::new(None),
         }
     }
 
@@ -50,13 +55,23 @@ impl Answers {
     /// The network, at most [`ANSWER_KEPT`] old, without the rates of links, which need a wait. Where
     /// there is no answer, the status has said why.
     pub async fn network(&self) -> Network {
-        let mut last = self.last_network.lock().await;
+        self.ask_network(&self.last_network, "/v1/net?rates=false")
+            .await
+    }
+
+    /// The network with what passes now: half a second is measured.
+    pub async fn network_now(&self) -> Network {
+        self.ask_network(&self.last_network_now, "/v1/net").await
+    }
+
+    async fn ask_network(&self, last: &Mutex<Kept>, path: &str) -> Network {
+        let mut last = last.lock().await;
         if let Some((when, network)) = last.as_ref()
             && when.elapsed() < ANSWER_KEPT
         {
             return network.clone();
         }
-        let asked = timeout(API_WAIT, self.api.get("/v1/net?rates=false")).await;
+        let asked = timeout(API_WAIT, self.api.get(path)).await;
         let network = asked.ok().and_then(Result::ok);
         let network = network.and_then(|answer| answer.read().ok()).map(Arc::new);
         *last = Some((Instant::now(), network.clone()));

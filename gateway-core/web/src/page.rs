@@ -2,16 +2,19 @@
 
 use crate::html::Html;
 use hearth_client::{render, words};
-use hearth_model::api::{BudgetLine, Kind, NatJson, Service, Status};
+use hearth_model::api::{BudgetLine, Kind, NatJson, Net, Service, Status};
 use hearth_model::state::UnitState;
 
-/// The page of a gateway that answers.
+mod network;
+
+/// The page of a gateway that answers; `net` is its network, where it tells it.
 #[must_use]
-pub fn status(status: &Status) -> Html {
+pub fn status(status: &Status, net: Option<&Net>) -> Html {
     let body = Html::new()
         .piece(&verdict(status))
         .piece(&connection(status))
         .piece(&services(&status.services))
+        .piece(&network::section(net))
         .piece(&budget(&status.budget))
         .markup("<footer class=\"quiet\"><p>Hearth ")
         .text(&status.firmware)

@@ -98,8 +98,9 @@ fn is_meant_for_us(headers: &HeaderMap) -> bool {
 }
 
 async fn home(State(door): State<Arc<Door>>) -> Response {
-    match door.answers.status().await {
-        Ok(status) => html(StatusCode::OK, page::status(&status)),
+    let (status, net) = tokio::join!(door.answers.status(), door.answers.network_now());
+    match status {
+        Ok(status) => html(StatusCode::OK, page::status(&status, net.as_deref())),
         Err(why) => waiting(html(StatusCode::SERVICE_UNAVAILABLE, page::silent(&why))),
     }
 }

@@ -105,7 +105,9 @@ fn manager(folder: &TempDir, head: &'static str, body: &'static str) -> Arc<Atom
             while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
                 request.push(byte[0]);
             }
-            let body = if request.starts_with(b"GET /v1/net?rates=false ") {
+            let body = if request.starts_with(b"GET /v1/net?rates=false ")
+                || request.starts_with(b"GET /v1/net ")
+            {
                 NETWORK
             } else {
                 assert!(request.starts_with(b"GET /v1/status "), "only reads");
@@ -138,6 +140,8 @@ fn the_page_shows_the_status_with_strict_headers() {
         "cache-control: no-store\r\n",
         "content-type: text/html; charset=utf-8\r\n",
         "All is well",
+        "<h2>Network</h2>",
+        "eth1</p></th><td><span class=\"ill\">Down</span>",
         "203.0.113.7/24",
         "&lt;b&gt;nginx",
     ] {

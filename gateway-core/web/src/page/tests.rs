@@ -78,7 +78,7 @@ pub(crate) fn gateway() -> Status {
 }
 
 fn html(of: &Status) -> String {
-    status(of).into_string()
+    status(of, None).into_string()
 }
 
 #[test]
