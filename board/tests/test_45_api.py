@@ -104,16 +104,15 @@ def test_top_tells_what_each_service_uses(gateway):
     # the manager has just read all this
     assert rows["system"]["cpu_permille"] > 0, rows["system"]
     # and on the serial console it is a screen that is drawn anew
-    text, _ = gateway.run("timeout 6 hearth top --every 1", 30)
+    text, _ = gateway.run("timeout 15 hearth top --every 1", 60)
     assert text.count("WAITS") >= 2 and "nginx" in text, text
-    frames = text.split("\x1b[H")[1:]
-    assert all(len(frame.splitlines()) <= 24 for frame in frames), text
+    assert all(len(screen.splitlines()) <= 24 for screen in text.split("Up ")[1:]), text
     assert gateway.pids()["hearth-manager"] == pid
 
 
 def test_a_support_bundle_has_what_a_helper_needs_and_nothing_private(lan, lease, gateway):
     # given a home whose host has asked the gateway for something
-    lan.get("http://192.168.1.1:8080/?pin=4711")
+    lan.get("http://192.168.1.1:8080/?pin=wxyz4711")
     host, mac = lease["ip"], gateway.check("cat /sys/class/net/eth1/address").strip()
     # when a bundle is made with a manager that lives, and with one that does not answer
     made = json.loads(gateway.check("hearth support-bundle --json", 120))
@@ -131,7 +130,7 @@ def test_a_support_bundle_has_what_a_helper_needs_and_nothing_private(lan, lease
         assert "does not answer" in dead["missing"][0]
         # and it unpacks, and no file has what is the people's
         gateway.check("cd /tmp && tar xf hearth-support.tar")
-        assert gateway.run(f"grep -rl -e '{host}' -e '{mac}' -e 4711 /tmp/hearth-support")[1] == 1
+        assert gateway.run(f"grep -rlF -e '{host}' -e '{mac}' -e wxyz4711 /tmp/hearth-support")[1] == 1
         limits = gateway.read("/tmp/hearth-support/cgroup/services/nginx.txt")
         assert "memory.max: 67108864" in limits
         assert "home-" in gateway.read("/tmp/hearth-support/run/hearth/logs/nginx")
