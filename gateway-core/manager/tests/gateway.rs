@@ -713,6 +713,66 @@ fn a_flood_of_output_is_bounded_counted_and_delays_nobody() {
 }
 
 #[test]
+fn the_values_of_a_services_environment_are_told_nowhere() {
+    // given a service with a secret in its environment, and one whose manifest has a fault just there
+    let secret = "xyzzy-4711";
+    let mut gateway = Gateway::new();
+    let variable = format!("[service.env]\nPIN = \"{secret}\"\n");
+    gateway.install_with("web", WITH_PORT, &variable);
+    let fault = format!(
+        "[service]\nname = \"bad\"\nversion = \"1\"\nexec = [\"/bin/bad\"]\nenv = {{ PIN = [\"{secret}\"] }}\n\
+         [resources.memory]\nmax = \"8 MiB\"\n[resources.pids]\nmax = 4\n"
+    );
+    gateway.write("data/hearth/packages/bad/manifest.toml", &fault);
+    gateway.sign("bad");
+    gateway.start_net();
+    // when one starts, is stopped and is started again, and the other is refused
+    gateway.boot();
+    gateway.wait_for("web", "Active");
+    assert_eq!(request(&gateway, "POST", "/v1/services/web/restart").0, 200);
+    let (_, error) = request(&gateway, "POST", "/v1/services/bad/start");
+    // then the service has it
+    let plan = gateway.init.with(|table| {
+        let row = table.rows.values().find(|row| row.name.as_str() == "web");
+        contents(&row.unwrap().fds[0])
+    });
+    assert!(String::from_utf8_lossy(&plan).contains(secret));
+    // and nobody else: no log, no event, no answer, no file that is kept
+    let mut told = vec![("the refusal".to_owned(), error)];
+    for path in [
+        "/v1/status",
+        "/v1/services",
+        "/v1/services/web",
+        "/v1/services/web/logs",
+        "/v1/events",
+        "/v1/doctor",
+        "/v1/top",
+    ] {
+        told.push((path.to_owned(), request(&gateway, "GET", path).1));
+    }
+    told.push(("the manager's own log".to_owned(), gateway.read("kmsg")));
+    for folder in [
+        "run/hearth",
+        "run/hearth/logs",
+        "data/hearth/state",
+        "data/hearth/usage",
+    ] {
+        for entry in std::fs::read_dir(gateway.path(folder))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let text = std::fs::read(entry.path()).unwrap_or_default();
+            let text = String::from_utf8_lossy(&text).into_owned();
+            told.push((entry.path().display().to_string(), text));
+        }
+    }
+    for (place, text) in told {
+        assert!(!text.contains(secret), "{place}: {text}");
+    }
+}
+
+#[test]
 fn without_pid_1_the_manager_says_who_starts_it() {
     let root = tempfile::tempdir().unwrap();
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_hearth-manager"))
