@@ -75,6 +75,8 @@ fn link(link: &NetLink) -> Html {
         (LinkKind::Wan, _) => "Internet",
         (LinkKind::Lan, _) => "Home, the port",
         (LinkKind::Bridge, _) => "Home",
+        (LinkKind::Guest, _) => "Guests, the port",
+        (LinkKind::GuestBridge, _) => "Guests",
         (LinkKind::Service, Some(name)) => name.as_str(),
         (LinkKind::Service, None) => "A service",
     };
