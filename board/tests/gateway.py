@@ -68,6 +68,10 @@ class Gateway:
         """The text of a small file."""
         return self.check(f"cat {path}")
 
+    def data(self, path):
+        """The bytes of a small file."""
+        return base64.b64decode("".join(self.check(f"base64 {path}").split()))
+
     def write(self, path, data):
         """Makes a file of these bytes."""
         text = base64.b64encode(data).decode()
@@ -78,8 +82,7 @@ class Gateway:
 
     def sign(self, name):
         """Signs the package of this name, whose manifest has changed."""
-        manifest = f"{PACKAGES}/{name}/manifest.toml"
-        data = base64.b64decode("".join(self.check(f"base64 {manifest}").split()))
+        data = self.data(f"{PACKAGES}/{name}/manifest.toml")
         self.write(f"{PACKAGES}/{name}/signature", signature(data).encode())
 
     def wait(self, what, seconds, question):

@@ -86,3 +86,67 @@ def test_who_is_not_trusted_does_not_run(gateway, copied, tmp_path):
         assert len(problems) == 1 and told in problems[0], problems
         assert NAME not in gateway.ps()
     gateway.write(f"{copied}/signature", (good + "\n").encode())
+
+
+STICK = "/run/stick"
+NEW = "carried"
+
+
+@pytest.fixture
+def stick(gateway):
+    """A package on a stick: the programs of `neighbour` under another name."""
+    folder = f"{STICK}/{NEW}"
+    gateway.check(f"mkdir -p {folder} && cp {PACKAGES}/neighbour/image.squashfs {folder}/")
+    gateway.check(f"sed 's/\"neighbour\"/\"{NEW}\"/' {PACKAGES}/neighbour/manifest.toml >{folder}/manifest.toml")
+    gateway.write(f"{folder}/signature", signature(gateway.data(f"{folder}/manifest.toml")).encode())
+    yield folder
+    gateway.run(f"hearth remove {NEW} --purge", timeout=120)
+    gateway.check(f"rm -r {STICK}")
+
+
+def test_a_package_is_installed_runs_and_is_removed(gateway, stick):
+    before = gateway.pids()
+    said = gateway.check(f"hearth install {stick} --dry-run")
+    assert f"{NEW} " in said and "of hearth can be installed" in said
+    assert NEW not in gateway.ps()
+    # when it is installed, then it is a service like any other, and the others never noticed
+    said = gateway.check(f"hearth install {stick}", timeout=120)
+    assert f"{NEW} " in said and "is installed" in said, said
+    gateway.check(f"hearth start {NEW}", timeout=120)
+    after = gateway.pids()
+    assert {name for name in before if before[name] != after[name]} == {"hearth-manager"}
+    # and while it runs nothing takes its place
+    said, code = gateway.run(f"hearth install {stick} 2>&1")
+    assert code == 1 and f"hearth stop {NEW}" in said, said
+    # when it is removed, then nothing of it is left
+    said = gateway.check(f"hearth remove {NEW} --purge", timeout=120)
+    assert "is removed, with its data" in said, said
+    assert NEW not in gateway.ps()
+    left = gateway.check(f"find /data/hearth/packages /data/services -name '*{NEW}*'")
+    assert left == "", left
+
+
+def test_what_is_refused_leaves_nothing(gateway, stick):
+    listing = f"ls -A {PACKAGES}; df -k /data | tail -n 1"
+    before = gateway.check(listing)
+
+    def refused(words):
+        said, code = gateway.run(f"hearth install {stick} 2>&1", timeout=120)
+        assert code == 1 and words in " ".join(said.split()), said
+
+    # a byte of its image, which is found while it is copied
+    image = f"{stick}/image.squashfs"
+    gateway.check(f"cp {image} {STICK}/good && printf X | dd of={image} bs=1 seek=9999 conv=notrunc 2>/dev/null")
+    refused("was changed after it was signed")
+    gateway.check(f"truncate -s 9999 {image}")
+    refused("is cut off")
+    gateway.check(f"mv {STICK}/good {image}")
+    # a full disk
+    free = int(gateway.check("df -k /data | awk 'END { print $4 }'"))
+    gateway.check(f"fallocate -l {free - 6 * 1024}k /data/filler")
+    refused("have to stay free")
+    gateway.check("rm /data/filler")
+    gateway.check(f"rm {stick}/signature")
+    refused("it is not signed")
+    assert gateway.check(listing).split()[:-5] == before.split()[:-5]
+    assert NEW not in gateway.ps()

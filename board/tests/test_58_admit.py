@@ -155,10 +155,13 @@ def test_the_highest_rank_is_admitted_first_at_boot(three):
     three.check("hearth rank --clear")
     manifest = f"{PACKAGES}/third/manifest.toml"
     three.check(f"sed -i 's/20 %/10 %/' {manifest}")
+    three.sign("third")
     three.restart_manager()
     for name in NAMES:
         three.check(f"hearth start {name}", timeout=120)
-    three.check(f"sed -i 's/10 %/20 %/' {manifest} && hearth rank third second && sync")
+    three.check(f"sed -i 's/10 %/20 %/' {manifest} && hearth rank third second")
+    three.sign("third")
+    three.check("sync")
     # when the gateway boots
     three.reboot()
     # then the ranking is there, the first two run and the third one is told why not

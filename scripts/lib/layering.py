@@ -13,9 +13,10 @@ ARROWS = {  # crate: the crates of ours it may import
     "gateway-core/model": set(),
     "gateway-core/init": {"hearth-model"},
     "gateway-core/package": {"hearth-model"},
-    "gateway-core/vendor": {"hearth-model", "hearth-package"},
+    "gateway-core/store": {"hearth-model", "hearth-package"},
+    "gateway-core/vendor": {"hearth-model", "hearth-package", "hearth-store"},
     "gateway-core/manager": {"hearth-model", "hearth-bpf", "hearth-package"},
-    "gateway-core/cli": {"hearth-model"},
+    "gateway-core/cli": {"hearth-model", "hearth-store"},
     "gateway-core/web": {"hearth-model", "hearth"},  # hearth: the API's client is the command's library
     "gateway-core/stage1": set(),
     "gateway-core/bpf": {"hearth-model"},

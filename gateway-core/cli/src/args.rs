@@ -47,6 +47,9 @@ hearth - look after this gateway
   hearth usage key        the public key that they are signed with
   hearth usage verify [FILE] [--key FILE]
                           are the records (or an export) as the gateway wrote them?
+  hearth install PATH     take in a package from a folder (a stick, a share): checks who
+                          signed it, whether it is whole, newer, and fits; --dry-run
+  hearth remove NAME      end a service and remove its package; --purge: its data too
   hearth poweroff         stop everything in order and switch off
   hearth reboot           stop everything in order and start again
   hearth api PATH         what the API answers to a GET, as /v1/openapi.json
@@ -118,6 +121,10 @@ pub(crate) enum Command {
     Usage(Usage),
     /// Write down all that a helper needs to know.
     SupportBundle(Bundle),
+    /// Take in a package.
+    Install(Install),
+    /// Remove a package.
+    Remove(Remove),
     /// Switch off.
     Poweroff,
     /// Start again.
@@ -185,6 +192,28 @@ pub(crate) struct Start {
     /// End the lower-ranked services that have to end for it.
     #[arg(long)]
     pub(crate) make_room: bool,
+}
+
+/// Which package, and whether.
+#[derive(clap::Args)]
+pub(crate) struct Install {
+    /// The package: a folder with manifest.toml, signature and image.squashfs.
+    pub(crate) path: PathBuf,
+    /// Only say whether it would be installed.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) format: Format,
+}
+
+/// Which package goes, and what of it.
+#[derive(clap::Args)]
+pub(crate) struct Remove {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// The service's data goes too.
+    #[arg(long)]
+    pub(crate) purge: bool,
 }
 
 /// A ranking.

@@ -14,6 +14,7 @@ mod forwards;
 #[cfg(test)]
 mod manual;
 mod network;
+mod packages;
 mod run;
 mod watch;
 

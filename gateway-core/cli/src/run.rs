@@ -9,6 +9,7 @@ use crate::events;
 use crate::forwards;
 use crate::network;
 use crate::watch;
+use crate::packages;
 use hearth_client::action::{Progress, Verb, judge};
 use hearth_client::banner::{self, Machine};
 use hearth_client::client::{Answer, Api, Failure, Silence};
@@ -93,6 +94,8 @@ pub(crate) async fn run(api: &Api, command: Command) -> Result<ExitCode, Trouble
         Command::Forward(action) => forwards::forward(api, &action).await?,
         Command::Usage(usage) => accounts::usage(api, &usage).await?,
         Command::SupportBundle(args) => bundle::bundle(api, &args).await?,
+        Command::Install(install) => packages::install(api, &install).await?,
+        Command::Remove(remove) => packages::remove(api, &remove).await?,
         Command::Poweroff => system(api, "poweroff").await?,
         Command::Reboot => system(api, "reboot").await?,
         Command::Banner => return greet(api).await,

@@ -85,10 +85,11 @@ fn folders(folder: &Path, problems: &mut Vec<Problem>) -> Vec<(String, PathBuf)>
     for entry in entries.take(PACKAGES_MAX) {
         match entry {
             Ok(entry) if entry.path().is_dir() => {
-                names.push((
-                    entry.file_name().to_string_lossy().into_owned(),
-                    entry.path(),
-                ));
+                let name = entry.file_name().to_string_lossy().into_owned();
+                // One that begins with a dot is half in or half out: hearth install and remove clear it away.
+                if !name.starts_with('.') {
+                    names.push((name, entry.path()));
+                }
             }
             Ok(_) => {}
             Err(e) => problems.push(Problem::of_gateway(could_not("read", folder, &e))),
