@@ -34,6 +34,9 @@ _hearth() {
             hearth,help)
                 cmd="hearth__subcmd__help"
                 ;;
+            hearth,install)
+                cmd="hearth__subcmd__install"
+                ;;
             hearth,logs)
                 cmd="hearth__subcmd__logs"
                 ;;
@@ -51,6 +54,9 @@ _hearth() {
                 ;;
             hearth,reboot)
                 cmd="hearth__subcmd__reboot"
+                ;;
+            hearth,remove)
+                cmd="hearth__subcmd__remove"
                 ;;
             hearth,restart)
                 cmd="hearth__subcmd__restart"
@@ -107,7 +113,7 @@ _hearth() {
 
     case "${cmd}" in
         hearth)
-            opts="-h -V --help --version help ps status start stop restart rank logs why doctor events top net forward usage support-bundle poweroff reboot api banner"
+            opts="-h -V --help --version help ps status start stop restart rank logs why doctor events top net forward usage support-bundle install remove poweroff reboot api banner"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -246,6 +252,20 @@ _hearth() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        hearth__subcmd__install)
+            opts="-h --dry-run --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         hearth__subcmd__logs)
             opts="-f -h --json --follow --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -358,6 +378,20 @@ _hearth() {
             ;;
         hearth__subcmd__reboot)
             opts="-h --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hearth__subcmd__remove)
+            opts="-h --json --purge --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -47,8 +47,8 @@ hearth - look after this gateway
   hearth usage key        the public key that they are signed with
   hearth usage verify [FILE] [--key FILE]
                           are the records (or an export) as the gateway wrote them?
-  hearth install PATH     take in a package from a folder (a stick, a share): checks who
-                          signed it, whether it is whole, newer, and fits; --dry-run
+  hearth install PATH     take in a package (a folder, or an OCI layout or tar): checks
+                          who signed it, whether it is whole, newer, and fits; --dry-run
   hearth remove NAME      end a service and remove its package; --purge: its data too
   hearth poweroff         stop everything in order and switch off
   hearth reboot           stop everything in order and start again
@@ -197,7 +197,8 @@ pub(crate) struct Start {
 /// Which package, and whether.
 #[derive(clap::Args)]
 pub(crate) struct Install {
-    /// The package: a folder with manifest.toml, signature and image.squashfs.
+    /// The package: a folder with manifest.toml, signature and image.squashfs, or an OCI image layout (a
+    /// folder, or a tar file).
     pub(crate) path: PathBuf,
     /// Only say whether it would be installed.
     #[arg(long)]

@@ -7,7 +7,9 @@
 #![forbid(unsafe_code)]
 
 pub mod hex;
+pub mod oci;
 pub mod signature;
+pub mod tar;
 pub mod trust;
 pub mod verdict;
 pub mod verity;

@@ -221,6 +221,9 @@ mod tests {
     }
 
     proptest! {
+        // Each case is a signature, slow without optimisation.
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
         #[test]
         fn any_text_is_a_signature_or_is_not(text: String) {
             prop_assert!(Signature::parse(&text).is_none());

@@ -366,6 +366,9 @@ mod tests {
     }
 
     proptest! {
+        // Each case is a signature, slow without optimisation.
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
         #[test]
         fn a_changed_manifest_never_opens(at in 0_usize..400, bit in 0_u8..8) {
             let mut text = manifest("acme", "386", "").into_bytes();

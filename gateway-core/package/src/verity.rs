@@ -179,10 +179,16 @@ mod tests {
             (129, include_str!("../tests/verity/129.root").trim()),
             (20_000, include_str!("../tests/verity/20000.root").trim()),
         ] {
-            let image = vec![0; blocks * BLOCK];
-            let tree = tree(&image);
+            let builder = Builder {
+                hashes: vec![Sha256::digest([0; BLOCK]).into(); blocks],
+                begun: Vec::new(),
+            };
+            let tree = builder.finish().unwrap();
             assert_eq!(hex::text(&tree.root), root, "{blocks} blocks");
-            assert_eq!(tree.bytes.len() as u64, tree_length(image.len() as u64));
+            assert_eq!(
+                tree.bytes.len() as u64,
+                tree_length((blocks * BLOCK) as u64)
+            );
         }
     }
 
@@ -202,7 +208,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(32))]
+        #![proptest_config(ProptestConfig::with_cases(16))]
 
         #[test]
         fn pieces_do_not_matter_and_each_block_is_found(
@@ -213,7 +219,7 @@ mod tests {
             let mut builder = Builder::default();
             image.chunks(step).try_for_each(|piece| builder.update(piece)).unwrap();
             prop_assert_eq!(builder.finish().unwrap(), whole.clone());
-            for block in 0..blocks {
+            for block in [0, blocks / 2, blocks - 1] {
                 let found = by_kernel(&image, &whole, block);
                 prop_assert_eq!(found, Some(Sha256::digest(&image[block * BLOCK..][..BLOCK]).into()));
             }

@@ -3,6 +3,7 @@
 //! gateways. README.md beside this crate shows each step.
 #![forbid(unsafe_code)]
 
+mod export;
 mod files;
 mod keys;
 mod pack;
@@ -74,6 +75,13 @@ enum Command {
         #[arg(long)]
         key: PathBuf,
     },
+    /// Write a signed package as one OCI artifact.
+    Oci {
+        /// The package.
+        package: PathBuf,
+        /// An image layout: a folder, or a tar file where the name ends with .tar.
+        out: PathBuf,
+    },
     /// Check a package as a gateway does, its whole image too.
     Verify {
         /// The package.
@@ -114,6 +122,7 @@ fn main() -> ExitCode {
             expires,
         }),
         Command::Sign { package, key } => keys::sign(&package, &key),
+        Command::Oci { package, out } => export::export(&package, &out),
         Command::Verify { package, trust } => verify::verify(&package, &trust),
     };
     match done {

@@ -1,6 +1,6 @@
 //! The tool as a vendor runs it: a key, a package, its signature, and what is refused. Needs mksquashfs.
 // A test may panic, and so may what it shares with others.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -168,4 +168,129 @@ fn what_no_gateway_would_take_is_refused_with_a_reason() {
     refused(&PACK, "root/lib/pipe is a pipe");
     fs::write(at.join("manifest.toml"), "[service]\nname = \"No\"\n").unwrap();
     refused(&["lint", "manifest.toml"], "manifest.toml:2:");
+}
+
+/// A signed package in the folder `out`.
+fn signed() -> (tempfile::TempDir, PathBuf) {
+    let (folder, at) = vendor();
+    done(&PACK, &at);
+    done(&["sign", "--key", "key.pem", "out"], &at);
+    (folder, at)
+}
+
+fn skopeo(words: &[&str], folder: &Path) {
+    let mut command = Command::new("skopeo");
+    let done = command
+        .args(words)
+        .current_dir(folder)
+        .output()
+        .expect("skopeo");
+    assert!(
+        done.status.success(),
+        "{}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+}
+
+#[test]
+fn an_artifact_is_the_package_wherever_skopeo_copies_it() {
+    // given a package as a layout in a folder and in a tar file
+    let (_folder, at) = signed();
+    done(&["oci", "out", "layout"], &at);
+    done(&["oci", "out", "one.tar"], &at);
+    done(&["oci", "out", "two.tar"], &at);
+    assert_eq!(
+        fs::read(at.join("one.tar")).unwrap(),
+        fs::read(at.join("two.tar")).unwrap()
+    );
+    // when skopeo copies them into other layouts
+    skopeo(&["copy", "-q", "oci:layout", "oci:copied:1.0"], &at);
+    skopeo(
+        &[
+            "copy",
+            "-q",
+            "oci-archive:one.tar",
+            "oci-archive:archive.tar:1.0",
+        ],
+        &at,
+    );
+    // and others pack the folder
+    let made = Command::new("tar")
+        .args(["cf", "gnu.tar", "--format=ustar", "-C", "layout", "."])
+        .current_dir(&at)
+        .status();
+    assert!(made.unwrap().success());
+    // then each is the package that was signed
+    for copy in ["layout", "one.tar", "copied", "archive.tar", "gnu.tar"] {
+        let said = done(&["verify", "--trust", "trust.toml", copy], &at);
+        assert!(said.contains("radio 1.0 of acme is good"), "{said}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_an_artifact_is_told() {
+    let (_folder, at) = signed();
+    let refused = |what: &str, reason: &str| {
+        let (done, said) = tool(&["verify", "--trust", "trust.toml", what], &at);
+        assert!(!done && said.contains(reason), "{what}: {said}");
+    };
+    done(&["oci", "out", "one.tar"], &at);
+    let good = fs::read(at.join("one.tar")).unwrap();
+    // cut off, changed, with another tail
+    for (length, reason) in [
+        (0, "has no index.json"),
+        (1600, "cut off"),
+        (good.len() - 9000, "cut off"),
+    ] {
+        fs::write(at.join("bad.tar"), &good[..length]).unwrap();
+        refused("bad.tar", reason);
+    }
+    let mut changed = good.clone();
+    let middle = changed.len() - 9000;
+    changed[middle] ^= 1;
+    fs::write(at.join("bad.tar"), &changed).unwrap();
+    refused("bad.tar", "changed after it was signed");
+    // names that lead elsewhere, links, and one that is there twice
+    fs::create_dir(at.join("tricks")).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", at.join("tricks/index.json")).unwrap();
+    let tar = |name: &str, words: &[&str]| {
+        let mut command = Command::new("tar");
+        let made = command
+            .args(["cf", name, "--format=ustar", "-P"])
+            .args(words)
+            .current_dir(&at)
+            .status();
+        assert!(made.unwrap().success());
+    };
+    tar("link.tar", &["-C", "tricks", "index.json"]);
+    refused("link.tar", "neither file nor folder");
+    tar("up.tar", &["out/../out/signature"]);
+    refused("up.tar", "no name of an OCI layout");
+    // a layout whose blobs are others
+    done(&["oci", "out", "layout"], &at);
+    let blobs = fs::read_dir(at.join("layout/blobs/sha256")).unwrap();
+    for blob in blobs.map(|entry| entry.unwrap().path()) {
+        let good = fs::read(&blob).unwrap();
+        let mut bad = good.clone();
+        bad[10] ^= 1;
+        fs::write(&blob, &bad).unwrap();
+        let (done, said) = tool(&["verify", "--trust", "trust.toml", "layout"], &at);
+        assert!(
+            !done && (said.contains("other bytes") || said.contains("changed after")),
+            "{said}"
+        );
+        fs::write(&blob, &good).unwrap();
+    }
+    // an image for containers is no package
+    let index = fs::read_to_string(at.join("layout/index.json")).unwrap();
+    fs::write(
+        at.join("layout/index.json"),
+        index.replace("image.manifest", "image.index"),
+    )
+    .unwrap();
+    refused("layout", "no package");
+    // and what nobody signed is not made an artifact
+    done(&PACK, &at);
+    let (made, said) = tool(&["oci", "out", "new.tar"], &at);
+    assert!(!made && said.contains("is not signed"), "{said}");
 }
