@@ -21,7 +21,8 @@ ONE = 1024  # cpu.shares of a group that counts as one
 CONNECTIONS = 256  # of wrk: enough that somebody always waits for nginx
 USER = 33
 SETTLE = 0.3  # seconds before anything is counted
-OPENING = 1.5  # seconds until the clients' connections are open, and no longer a part of what is counted
+OPENING = 1.5  # seconds in which the clients' connections open; longer where they are not, which is not counted,
+OPENED = 5.0  # but not for more than this
 NGINX = """
 daemon off; worker_processes 1; error_log stderr crit; pid /tmp/nginx.pid;
 events {{ worker_connections 1000; }}
@@ -246,6 +247,8 @@ class Guarded(home.Home):
             begun.append(self.clients())
         try:
             time.sleep(wait)
+            if requests:
+                self.open()
             before = self.now(requests)
             time.sleep(seconds)
             after = self.now(requests)
@@ -259,6 +262,12 @@ class Guarded(home.Home):
         # A moment, in which what is on its way ends.
         time.sleep(0.1)
         return {what: (after[what][0] - was) / (after[what][1] - at) for what, (was, at) in before.items()}
+
+    def open(self):
+        """Waits until as many requests are served as there are connections, each of which has one at a time."""
+        first, end = self.served(), time.monotonic() + OPENED
+        while self.served() < first + CONNECTIONS and time.monotonic() < end:
+            time.sleep(0.1)
 
     def now(self, requests):
         """Counters, each with when it was read."""
