@@ -142,6 +142,7 @@ fn what_can_not_be_made_fails_the_start_by_name_and_harms_no_other() {
     }
     std::fs::remove_file(gateway.path("sys/fs/cgroup/services/nopids/pids.max")).unwrap();
     let image = "data/hearth/packages/broken/image.squashfs";
+    let good = std::fs::read(gateway.path(image)).unwrap();
     gateway.write(image, "this is no image");
     // when it boots
     gateway.boot();
@@ -166,8 +167,8 @@ fn what_can_not_be_made_fails_the_start_by_name_and_harms_no_other() {
         message.contains(image) && message.contains("is damaged"),
         "{message}"
     );
-    // when the image is good again, then a start works
-    gateway.install("broken", "");
+    // when the image is good again, then a start works (one that is made anew has another time in it)
+    std::fs::write(gateway.path(image), good).unwrap();
     let (code, row) = json(&gateway, "POST", "/v1/services/broken/start");
     assert_eq!(
         (code, &row["state"], &row["message"]),
