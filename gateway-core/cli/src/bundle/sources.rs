@@ -31,7 +31,7 @@ const FILES: [(&str, bool); 21] = [
     ("proc/uptime", true),
     ("proc/loadavg", true),
     ("proc/meminfo", true),
-    ("proc/mounts", true),
+    ("proc/self/mounts", true),
     ("proc/modules", false),
     ("proc/diskstats", true),
     ("proc/interrupts", true),
