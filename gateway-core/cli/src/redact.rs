@@ -103,7 +103,9 @@ impl Redactor {
                 match (section, key.trim(), address) {
                     ("services", "subnet", Some(address)) => subnet = Some(address),
                     ("services", "prefix", None) => prefix = value.parse().unwrap_or(32),
-                    ("lan", "address" | "resolver", Some(address)) => own.push((address, u32::MAX)),
+                    ("lan" | "guest", "address" | "resolver", Some(address)) => {
+                        own.push((address, u32::MAX))
+                    }
                     (_, _, _) => {}
                 }
             }
