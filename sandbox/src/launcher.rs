@@ -1,7 +1,9 @@
-//! `exec-plan`: this process, cloned by PID 1 into its namespaces, becomes the service.
+//! `exec-plan`: this process, cloned by PID 1 into its namespaces, becomes the service. `exec-probe`: it
+//! enters the namespaces of a service that runs, and a child of it becomes another program there.
 
 use crate::limits::EXIT_STEP_FAILED;
-use crate::steps::build::build;
+use crate::steps::action::Action;
+use crate::steps::build::{BuildError, build, build_probe};
 use crate::steps::execute::carry_out;
 use crate::sys::process;
 use hearth_model::limits::{LAUNCHER_PLAN_FD, LAUNCHER_STATUS_FD, PLAN_MAX};
@@ -11,25 +13,39 @@ use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 
+/// How a plan becomes a list.
+type Build = fn(&Plan) -> Result<Vec<Action>, BuildError>;
+
 /// Carries out the plan on descriptor 3. Returns only when a step failed, with the exit status: the step
 /// is then in the status pipe, descriptor 4, and in words on standard error.
 #[must_use]
 pub fn exec_plan() -> u8 {
+    exec("exec-plan", build)
+}
+
+/// Executes the plan's program in the sandbox of the process on descriptor 5, and returns its status. A step
+/// that failed is told as by [`exec_plan`].
+#[must_use]
+pub fn exec_probe() -> u8 {
+    exec("exec-probe", build_probe)
+}
+
+fn exec(name: &str, build: Build) -> u8 {
     if let Err(errno) = process::close_on_exec(LAUNCHER_STATUS_FD) {
         eprintln!(
             "hearth-sandbox: no status pipe on descriptor {LAUNCHER_STATUS_FD}: {errno}; \
-             exec-plan is for PID 1, try `hearth-sandbox run`"
+             {name} is for PID 1, try `hearth-sandbox run`"
         );
         return EXIT_STEP_FAILED;
     }
-    let (failure, detail) = attempt();
+    let (failure, detail) = attempt(build);
     report(failure);
     eprintln!("hearth-sandbox: {failure}{detail}");
     EXIT_STEP_FAILED
 }
 
 /// Returns the failed step and what is known beyond it.
-fn attempt() -> (StepFailure, String) {
+fn attempt(build: Build) -> (StepFailure, String) {
     let refused = |step: Step, errno: i32, text: String| {
         let failure = StepFailure {
             step,

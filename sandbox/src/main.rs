@@ -1,4 +1,4 @@
-//! The command `hearth-sandbox`: `run`, `explain`, `record` and `lint` for people, `exec-plan` for PID 1.
+//! The command `hearth-sandbox`: `run`, `explain`, `record` and `lint` for people, `exec-plan` and `exec-probe` for PID 1.
 #![deny(unsafe_code)]
 
 use clap::{Parser, Subcommand};
@@ -33,6 +33,8 @@ enum Action {
     Explain(ExplainArgs),
     /// Become a service: for PID 1, which passes the plan on descriptor 3
     ExecPlan,
+    /// Execute a program in the sandbox of a service: for PID 1, which passes its process on descriptor 5
+    ExecProbe,
 }
 
 fn main() -> ExitCode {
@@ -46,5 +48,6 @@ fn main() -> ExitCode {
         Action::Lint(args) => lint::command(&args),
         Action::Explain(args) => explain::explain(&args),
         Action::ExecPlan => launcher::exec_plan(),
+        Action::ExecProbe => launcher::exec_probe(),
     })
 }

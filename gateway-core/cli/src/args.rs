@@ -12,6 +12,7 @@ pub(crate) const HELP: &str = "\
 hearth - look after this gateway
 
   hearth status           is all well? addresses, budget, services
+  hearth status NAME      all about one service: its state, what it waits for, why
   hearth ps               what runs, one line each
   hearth start NAME       run a service, now and after every boot
         --dry-run         only say whether it fits, and the budget before and after
@@ -80,8 +81,8 @@ pub(crate) enum Command {
     Help,
     /// List what runs.
     Ps(Format),
-    /// Tell how the gateway is.
-    Status(Format),
+    /// Tell how the gateway is, or one service.
+    Status(StatusOf),
     /// Run a service.
     Start(Start),
     /// End a service.
@@ -382,6 +383,16 @@ pub(crate) struct Format {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// The gateway or a service, and a format.
+#[derive(clap::Args)]
+pub(crate) struct StatusOf {
+    /// Name of the service, as `hearth ps` lists it; without one, the gateway.
+    #[arg(value_parser = ServiceName::new)]
+    pub(crate) name: Option<ServiceName>,
+    #[command(flatten)]
+    pub(crate) format: Format,
 }
 
 /// A service and a format.

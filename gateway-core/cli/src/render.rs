@@ -3,9 +3,10 @@
 pub mod net;
 
 mod guard;
+pub mod service;
 
 use crate::limits::{COLUMNS, LANDLOCK_LEVELS};
-use crate::words::{amount, ascii, cpu_seconds, problems, refused, span, trouble};
+use crate::words::{amount, ascii, cpu_seconds, problems, refused, span, trouble, waits};
 use hearth_model::api::{
     BudgetLine, Doctor, Event, Kind, NatJson, Outcome, PortForward, SandboxJson, Service, Status,
     WanJson,
@@ -31,7 +32,7 @@ pub fn ps(services: &[Service]) -> String {
     }];
     rows.extend(ordered.iter().map(|s| Row {
         cells: cells(s),
-        note: trouble(s).or_else(|| refused(s)),
+        note: trouble(s).or_else(|| waits(s)).or_else(|| refused(s)),
     }));
     let mut out = table(&rows);
     if services.is_empty() {

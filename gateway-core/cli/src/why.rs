@@ -1,7 +1,7 @@
 //! What keeps one service from being as it should be: its own state, what it waits for and by whom, and what
 //! its gates refuse. Pure.
 
-use crate::words::{refused, trouble};
+use crate::words::{refused, trouble, waits};
 use hearth_model::api::{Kind, Status};
 use hearth_model::state::UnitState;
 
@@ -15,7 +15,8 @@ pub fn why(status: &Status, name: &str) -> Option<Vec<String>> {
     } else if !service.wanted && service.kind == Kind::Service {
         reasons.push(format!("it was stopped; hearth start {name}"));
     } else if service.state != UnitState::Active.to_string() {
-        reasons.push(format!("it is {}", service.state));
+        let waits = waits(service).map_or(String::new(), |waits| format!(": {waits}"));
+        reasons.push(format!("it is {}{waits}", service.state));
     }
     for one in &status.congestion {
         if one.victims.iter().any(|victim| victim == name) {

@@ -46,6 +46,15 @@ pub fn trouble(service: &Service) -> Option<String> {
         .then(|| "it ended by itself and waits for its next start".to_owned())
 }
 
+/// What a service waits for, one sentence; `None` where that is nothing, or it has trouble to tell.
+#[must_use]
+pub fn waits(service: &Service) -> Option<String> {
+    let what = service.life.waits.as_ref()?;
+    let says = service.life.says.as_ref();
+    let says = says.map_or(String::new(), |says| format!("; it says: {says}"));
+    Some(format!("it waits {what}{says}"))
+}
+
 /// Whether a wanted service is still on its way up, with nothing wrong so far.
 #[must_use]
 pub fn pending(service: &Service) -> bool {

@@ -13,6 +13,14 @@ pub const FAILED_STEP_EXIT_MS: u64 = 2_000;
 /// an uninterruptible wait (a dead NFS server), which no signal ends.
 pub const KILL_RETRY_MS: u64 = 5_000;
 
+/// Time a probe may take, milliseconds: one that hangs is ended, so that the next one can be made. It
+/// starts as slowly as a service.
+pub const PROBE_MAX_MS: u64 = START_MAX_MS;
+
+/// Messages that are taken from a service's notify socket before a run of it; the kernel keeps no more
+/// than `net.unix.max_dgram_qlen` and one, 11 unless somebody has set it.
+pub const STALE_NOTES_MAX: usize = 1_024;
+
 /// Longest grace time that PID 1 grants a service, milliseconds, whatever its manifest says.
 pub const STOP_GRACE_MAX_MS: u32 = 300_000;
 
@@ -77,14 +85,14 @@ pub const CONTROLLER_BACK_MS: u64 = 5;
 /// Looks whether it is back: a second in all; some ten milliseconds are usual.
 pub const CONTROLLER_BACK_TRIES: u32 = 200;
 
-/// Descriptors PID 1 may hold: six for each of 256 services, and its own. `INR_OPEN_MAX` of the
+/// Descriptors PID 1 may hold: ten for each of 256 services, and its own. `INR_OPEN_MAX` of the
 /// kernel, the hard limit PID 1 is born with, is 4096.
 pub const OPEN_FILES: u64 = 4096;
 
 /// Soft limit of descriptors of a system unit (`INR_OPEN_CUR` of the kernel): select(2) breaks above.
 pub const CHILD_OPEN_FILES: u64 = 1024;
 
-/// First descriptor number used while a child places its own; the launcher expects only 0 to 4.
+/// First descriptor number used while a child places its own; the launcher expects only 0 to 5.
 pub const SPARE_FD_MIN: i32 = 16;
 
 /// Size limit of `/run` and `/tmp`, for tmpfs(5): sockets and logs are small, an eighth of 2 GiB each.

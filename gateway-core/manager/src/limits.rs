@@ -138,6 +138,42 @@ pub const THREAD_MOVE_TRIES: u32 = 40;
 /// The wait.
 pub const THREAD_MOVE_WAIT: Duration = Duration::from_millis(5);
 
+// --- readiness and signs of life ---
+
+/// First pause between two looks whether a service is ready, milliseconds; it doubles.
+pub const LOOK_AFTER_MIN_MS: u64 = 100;
+
+/// Longest pause between two such looks, milliseconds: a look is two small files, a probe a process.
+pub const LOOK_AFTER_MAX_MS: u64 = 2_000;
+
+/// A probe that was asked for and not told of for so long is asked for again, milliseconds. PID 1 ends
+/// one after 30 s.
+pub const PROBE_ANSWER_MS: u64 = 40_000;
+
+/// Time that a run which waits gets after a new manager has come, milliseconds: it may have been ready
+/// before, and the new manager has to look first.
+pub const WATCH_AGAIN_MS: u64 = 5_000;
+
+/// Longest table of sockets that is read, bytes: 1,700 sockets. The kernel lists those that listen first.
+pub const SOCKET_TABLE_MAX: u64 = 256 * 1024;
+
+/// Longest message at a notify socket, bytes; `STATUS=` is its only long part.
+pub const NOTE_MAX: usize = 1024;
+
+/// Messages that are read at once from a notify socket; then [`NOTES_PER_SECOND`]. What comes faster waits
+/// in the socket, and then its sender.
+pub const NOTES_BURST: u32 = 32;
+
+/// Messages a second that are read from one notify socket: a ping each half second, and a busy status.
+pub const NOTES_PER_SECOND: u32 = 8;
+
+/// Longest text of `STATUS=` that is kept, characters: two lines of a console.
+pub const STATUS_TEXT_MAX: usize = 120;
+
+/// A service whose end waits for the end of those that need it goes on after so long, milliseconds, beyond
+/// the longest grace time that PID 1 grants them.
+pub const DEPENDENTS_WAIT_MS: u64 = 310_000;
+
 // --- files that are read ---
 
 /// Largest state file, bytes: 256 services of about 100 bytes, ten times over.

@@ -10,13 +10,14 @@ use crate::protocol::Transport;
 use core::net::Ipv4Addr;
 mod doctor;
 mod forwarding;
+mod life;
 mod net;
 #[cfg(feature = "openapi")]
 pub mod openapi;
 mod operations;
 mod top;
 
-pub use {doctor::*, forwarding::ForwardingJson, net::*, operations::*, top::*};
+pub use {doctor::*, forwarding::ForwardingJson, life::LifeJson, net::*, operations::*, top::*};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -49,6 +50,9 @@ pub struct Service {
     pub fault: String,
     /// One sentence: why it is not as asked, and what to do. Empty where all is well.
     pub message: String,
+    /// What it waits for, what it says of itself, what it needs.
+    #[serde(default)]
+    pub life: LifeJson,
     /// Whether the household asked for it to run.
     pub wanted: bool,
     /// Its place among the services, 1 for the most important; `None` for a system unit.

@@ -1,7 +1,8 @@
 //! What a manifest means, in the words of a household: what the service may do, what it asks for beyond the
 //! usual, and what no service can do. Everything here is enforced; nothing is a promise of the vendor's.
 
-use crate::manifest::{Grant, LinkKind, Listen, Manifest, Network};
+use crate::ServiceName;
+use crate::manifest::{Grant, LinkKind, Listen, Manifest, Network, Ready};
 use crate::protocol::{LineShare, NetworkShare, TrafficClass, Zone};
 use crate::units::{BitsPerSec, Bytes, MilliCpu};
 use core::fmt;
@@ -276,6 +277,33 @@ fn system(manifest: &Manifest) -> Vec<String> {
     let mut says: Vec<String> = manifest.policies().iter().map(words).collect();
     if says.is_empty() {
         says.push("It runs as one program, and asks the system for nothing special.".to_owned());
+    }
+    says.extend(life(manifest));
+    says
+}
+
+/// What its start waits for, and what ends it.
+fn life(manifest: &Manifest) -> Vec<String> {
+    let mut says = Vec::new();
+    let needs: Vec<&str> = manifest.needs().iter().map(ServiceName::as_str).collect();
+    if !needs.is_empty() {
+        let needs = needs.join(", ");
+        says.push(format!(
+            "It runs only while these services run, and is started after them: {needs}."
+        ));
+    }
+    let within = f64::from(manifest.ready_within_ms()) / 1000.0;
+    match manifest.ready() {
+        Ready::Executed => {}
+        ready @ (Ready::Notify | Ready::Port(_) | Ready::Exec(_)) => says.push(format!(
+            "Its start waits {ready}, at most {within} s; then it has failed."
+        )),
+    }
+    if let Some(ms) = manifest.watchdog_ms() {
+        let seconds = f64::from(ms) / 1000.0;
+        says.push(format!(
+            "Where it gives no sign of life for {seconds} s, it is killed and started again."
+        ));
     }
     says
 }

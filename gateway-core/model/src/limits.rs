@@ -73,5 +73,8 @@ pub const LAUNCHER_PLAN_FD: i32 = 3;
 /// Descriptor on which the launcher reports a failed step; closed by a successful exec.
 pub const LAUNCHER_STATUS_FD: i32 = 4;
 
+/// Descriptor on which a probe's launcher finds the process whose sandbox it enters (a pidfd).
+pub const LAUNCHER_TARGET_FD: i32 = 5;
+
 /// Descriptor on which the manager finds its socket to PID 1.
 pub const MANAGER_INIT_FD: i32 = 3;

@@ -12,9 +12,9 @@ pub enum UnitState {
     /// Not running and not asked to.
     #[default]
     Idle,
-    /// Cloned; its sandbox is being built.
+    /// Cloned: its sandbox is being built, or its program runs and is not ready ([`Readiness`]).
     Starting,
-    /// Its program is running.
+    /// Its program is running, and ready.
     Active,
     /// Told to end; its grace time runs.
     Stopping,
@@ -54,6 +54,20 @@ pub enum LastExit {
     Signal(u8),
     /// It never ran: this step of its start failed.
     Step(StepFailure),
+    /// It was not ready in time (`health.ready-within`) and was ended.
+    NotReady,
+    /// It gave no sign of life in time (`health.watchdog`), or asked for this end, and was killed.
+    Hung,
+}
+
+/// What a program that runs still owes before its unit is Active.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Readiness {
+    /// Nothing, or nothing runs.
+    #[default]
+    NotAsked,
+    /// The program runs and is not known to be ready; only in [`UnitState::Starting`].
+    Awaited,
 }
 
 /// All that PID 1 knows of a unit.
@@ -61,6 +75,8 @@ pub enum LastExit {
 pub struct UnitStatus {
     /// Where it is in its life.
     pub state: UnitState,
+    /// What a Starting unit waits for.
+    pub readiness: Readiness,
     /// Why it is not where it should be.
     pub fault: Fault,
     /// Its process, seen from PID 1; 0 where there is none.
@@ -106,6 +122,8 @@ impl fmt::Display for LastExit {
             LastExit::Code(code) => write!(f, "exit status {code}"),
             LastExit::Signal(signal) => write!(f, "killed by signal {signal}"),
             LastExit::Step(failure) => write!(f, "{failure}"),
+            LastExit::NotReady => f.write_str("not ready in time (health.ready-within)"),
+            LastExit::Hung => f.write_str("no sign of life in time (health.watchdog)"),
         }
     }
 }

@@ -94,6 +94,8 @@ steps! {
     EndWithParent = 33, "tie its life to whoever started it";
     /// Launcher: fork(2), where the program is not to be the first process.
     Reaper = 34, "leave a first process behind that waits";
+    /// Probe's launcher: setns(2) into the sandbox of a service that runs.
+    EnterService = 35, "enter the service's sandbox";
     /// A limit in the service's cgroup, written and read back.
     CgroupLimit = 40, "apply a resource limit in its cgroup";
 }

@@ -3,7 +3,7 @@
 use crate::html::Html;
 use hearth_client::{render, words};
 use hearth_model::api::{BudgetLine, Kind, NatJson, Net, Service, Status};
-use hearth_model::state::UnitState;
+use hearth_model::state::{Fault, UnitState};
 
 mod network;
 
@@ -190,6 +190,18 @@ fn row(service: &Service) -> Html {
         cell = cell
             .markup("<p class=\"ill\">")
             .text(&trouble)
+            .markup("</p>");
+    }
+    if service.fault != Fault::NoFault.to_string() {
+        cell = cell
+            .markup("<p class=\"quiet\">Fault: ")
+            .text(&service.fault)
+            .markup("</p>");
+    }
+    if let Some(waits) = words::waits(service) {
+        cell = cell
+            .markup("<p class=\"quiet\">")
+            .text(&waits)
             .markup("</p>");
     }
     if !service.listens.is_empty() {

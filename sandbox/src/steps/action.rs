@@ -26,6 +26,10 @@ pub struct Action {
 pub enum Operation {
     /// Close all but standard input, output, error and the status pipe.
     CloseDescriptors,
+    /// Enter every namespace of the process that the launcher was given, as the root of its user namespace.
+    Enter,
+    /// Go on in a child, the first process that is in the new pid namespace; this one waits and ends as it does.
+    Guest,
     /// A session without a terminal; default signals and file mode mask.
     NewSession,
     /// Set the host name.
@@ -267,6 +271,8 @@ impl fmt::Display for Operation {
             Operation::Filter(program) => write!(f, "{} instructions", program.len()),
             Operation::WorkingFolder(path) => f.write_str(&show(path)),
             Operation::Execute { program, .. } => f.write_str(&show(program)),
+            Operation::Enter => f.write_str("all namespaces of its process"),
+            Operation::Guest => f.write_str("a child of its own in them"),
             Operation::Loopback
             | Operation::PrivateTree
             | Operation::Pivot

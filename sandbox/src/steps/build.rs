@@ -140,6 +140,24 @@ pub fn build(plan: &Plan) -> Result<Vec<Action>, BuildError> {
     Ok(list.0)
 }
 
+/// The ordered list of actions for a program in the sandbox of a service that runs, whose plan this is but
+/// for the program: the namespaces, file systems and names are there, what is given up is the same.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_probe(plan: &Plan) -> Result<Vec<Action>, BuildError> {
+    let mut list = List::default();
+    list.push(Step::EnterService, Operation::Enter);
+    list.push(Step::CloseDescriptors, Operation::CloseDescriptors);
+    // Only a child is in the other pid namespace.
+    list.push(Step::EnterService, Operation::Guest);
+    list.push(Step::NewSession, Operation::NewSession);
+    list.push(Step::EndWithParent, Operation::EndWithParent);
+    give_up(&mut list, plan)?;
+    execute(&mut list, plan)?;
+    Ok(list.0)
+}
+
 /// What the process inherited.
 fn outside(list: &mut List, plan: &Plan) -> Result<(), BuildError> {
     list.push(Step::CloseDescriptors, Operation::CloseDescriptors);
@@ -397,6 +415,27 @@ mod tests {
             last,
             [Step::ExecService, Step::WorkingFolder, Step::Seccomp]
         );
+    }
+
+    #[test]
+    fn a_probe_gives_up_all_that_the_service_gives_up() {
+        // given the same plan for both
+        let (service, probe) = (
+            build(&plan("/image")).unwrap(),
+            build_probe(&plan("/image")).unwrap(),
+        );
+        // then after it has entered, the probe does just what the service does after its new root
+        let rest = |list: &[Action], after: usize| {
+            let shown = list.iter().skip(after + 1).map(ToString::to_string);
+            shown.collect::<Vec<_>>()
+        };
+        let entered = position(&probe, Step::EndWithParent);
+        assert_eq!(
+            rest(&probe, entered),
+            rest(&service, position(&service, Step::PivotRoot))
+        );
+        assert!(entered < position(&probe, Step::DropUser));
+        assert!(position(&probe, Step::EnterService) < position(&probe, Step::CloseDescriptors));
     }
 
     /// Defaults of other run-times that a reader may expect: runc 1.3, `specconv.Example`, and moby 28,

@@ -9,7 +9,7 @@ use crate::sys::mount::{self, Kind, NO_DEV, NO_SUID, NewFileSystem, READ_ONLY, R
 use crate::sys::privilege::Owner;
 use crate::sys::process::{Ended, Fork};
 use crate::sys::{Errno, privilege, process, seccomp};
-use hearth_model::limits::LAUNCHER_STATUS_FD;
+use hearth_model::limits::{LAUNCHER_STATUS_FD, LAUNCHER_TARGET_FD};
 use hearth_model::step::{Step, StepFailure};
 use std::ffi::CStr;
 use std::fs::File;
@@ -38,6 +38,17 @@ pub fn carry_out(list: &[Action]) -> StepFailure {
 fn perform(operation: &Operation, root: &mut Option<Inside>) -> Result<(), Errno> {
     match operation {
         Operation::CloseDescriptors => close_descriptors(),
+        Operation::Enter => {
+            let target = process::inherited(LAUNCHER_TARGET_FD)?;
+            process::enter_sandbox(target.as_fd())?;
+            // Nobody in there looks into us while we hold anything that they do not.
+            privilege::hide_memory()?;
+            privilege::become_namespace_root()
+        }
+        Operation::Guest => match process::fork()? {
+            Fork::Child => Ok(()),
+            Fork::Parent { child } => end_as(child),
+        },
         Operation::NewSession => process::reset_inherited().and_then(|()| process::new_session()),
         Operation::HostName(name) => process::set_host_name(name),
         Operation::Loopback => process::loopback_up(),
@@ -113,6 +124,11 @@ fn reap(child: u32, filter: &Program) -> ! {
     if ready.is_err() {
         process::end(EXIT_STEP_FAILED.into());
     }
+    end_as(child)
+}
+
+/// Waits for a child, and ends as it does.
+fn end_as(child: u32) -> ! {
     loop {
         match process::wait_any() {
             Ok((pid, ended)) if pid == child => process::end(match ended {

@@ -193,6 +193,17 @@ pub fn become_user(uid: u32, gid: u32, groups: Groups) -> Result<(), Errno> {
     check_int(unsafe { libc::setresuid(uid, uid, uid) }).map(|_| ())
 }
 
+/// Becomes user and group 0 of the own user namespace: whose capabilities there it holds already.
+///
+/// # Errors
+/// As setresuid(2).
+pub fn become_namespace_root() -> Result<(), Errno> {
+    // SAFETY: takes no pointer.
+    check_int(unsafe { libc::setresgid(0, 0, 0) })?;
+    // SAFETY: takes no pointer.
+    check_int(unsafe { libc::setresuid(0, 0, 0) }).map(|_| ())
+}
+
 /// Nobody but the machine's root may look into this process, not even its own user (PR_SET_DUMPABLE).
 ///
 /// # Errors

@@ -34,6 +34,8 @@ pub struct Programs {
     pub hostile: PathBuf,
     /// The well-behaved example, static.
     pub contract: PathBuf,
+    /// The service whose life is given by files, static.
+    pub living: PathBuf,
 }
 
 /// Both word sizes. The first call builds what is missing, into the folder of this test run.
@@ -70,6 +72,8 @@ fn build_i686() -> Programs {
         "hostile",
         "--example",
         "contract",
+        "--example",
+        "living",
         "--target",
         TARGET,
     ]);
@@ -79,13 +83,14 @@ fn build_i686() -> Programs {
         launcher: folder.join("hearth-sandbox"),
         hostile: folder.join("examples/hostile"),
         contract: folder.join("examples/contract"),
+        living: folder.join("examples/living"),
     }
 }
 
 /// The host's C library, linked in, since the image holds no other file.
 fn build_x86_64() -> Programs {
     const TARGET: &str = "x86_64-unknown-linux-gnu";
-    for example in ["hostile", "contract"] {
+    for example in ["hostile", "contract", "living"] {
         let arguments = ["rustc", "--example", example, "--target", TARGET, "--"];
         let done = Command::new(env!("CARGO"))
             .args(arguments)
@@ -103,6 +108,7 @@ fn build_x86_64() -> Programs {
         launcher: env!("CARGO_BIN_EXE_hearth-sandbox").into(),
         hostile: folder.join("examples/hostile"),
         contract: folder.join("examples/contract"),
+        living: folder.join("examples/living"),
     }
 }
 

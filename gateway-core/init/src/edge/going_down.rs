@@ -9,13 +9,14 @@ use crate::sys::process::{self, Reaped};
 use crate::sys::{Errno, machine, mount};
 use hearth_model::Tick;
 use hearth_model::protocol::ShutdownKind;
+use hearth_model::state::UnitState;
 
 impl Init {
     pub(super) fn go_down(&mut self, kind: ShutdownKind, now: Tick) {
-        if let Some(action) = self.shutdown.request(kind, now) {
+        if self.shutdown.presence() == Presence::Gone {
+            self.shutdown.request(kind, now);
             report::progress(format_args!("going down"));
             self.console_at = None;
-            self.shutdown_action(action, now);
         }
     }
 
@@ -32,12 +33,13 @@ impl Init {
         };
         let [netpath, manager, console] = &self.system;
         Facts {
-            services: self
+            deepest: self
                 .rows
                 .iter()
                 .flatten()
-                .filter(|row| row.process.unit.status().pid != 0)
-                .count(),
+                .filter(|row| row.process.unit.status().state != UnitState::Idle)
+                .map(|row| row.service.depth)
+                .max(),
             system: [presence(netpath), presence(manager), presence(console)],
             children: match process::any_child() {
                 Reaped::NoChild => Presence::Gone,
@@ -48,12 +50,13 @@ impl Init {
 
     fn shutdown_action(&mut self, action: Action, now: Tick) {
         match action {
-            Action::StopServices => {
+            Action::StopServices(depth) => {
                 for index in 0..self.rows.len() {
-                    if let Some(row) = self.rows.get_mut(index).and_then(Option::as_mut) {
+                    let row = self.rows.get_mut(index).and_then(Option::as_mut);
+                    if let Some(row) = row.filter(|row| row.service.depth >= depth) {
                         row.process.unit.limit_grace(SHUTDOWN_GRACE_MAX_MS);
+                        self.row_event(index, Event::Stop, now);
                     }
-                    self.row_event(index, Event::Stop, now);
                 }
             }
             Action::StopSystem(unit) => self.system_event(unit, Event::Stop, now),

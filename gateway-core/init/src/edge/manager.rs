@@ -3,16 +3,17 @@
 //! A full socket never makes PID 1 wait: what was not told stays marked and is told when there is
 //! room.
 
+use super::probe::Probing;
 use super::rows::{Announce, Process, Row};
 use crate::limits::REFUSALS_MAX;
 use crate::machine::unit::Event;
 use crate::sys::socket::{self, Received, ReceivedFds};
 use crate::sys::{Errno, fd};
 use heapless::Deque;
-use hearth_model::limits::{PROTOCOL_VERSION, RECORD_MAX};
+use hearth_model::limits::{PROTOCOL_VERSION, RECORD_FDS_MAX, RECORD_MAX};
 use hearth_model::protocol::{
-    FromInit, InitRefusal, NetworkNs, ShutdownKind, StartService, SystemUnit, ToInit, decode,
-    encode,
+    FromInit, InitRefusal, NetworkNs, Notify, ShutdownKind, StartService, SystemUnit, ToInit,
+    decode, encode,
 };
 use hearth_model::state::UnitState;
 use hearth_model::{ServiceId, Tick};
@@ -47,6 +48,8 @@ pub enum Request {
     Unit(ServiceId, Event),
     /// Remove the row.
     Forget(ServiceId),
+    /// Execute a program inside the sandbox of this run.
+    Probe(ServiceId, u32, ReceivedFds),
     /// Go down.
     Shutdown(ShutdownKind),
 }
@@ -125,6 +128,14 @@ impl Manager {
                 Ok(ToInit::Start(service)) => return Some(Request::Start(service, fds)),
                 Ok(ToInit::Stop { id }) => return Some(Request::Unit(id, Event::Stop)),
                 Ok(ToInit::Restart { id }) => return Some(Request::Unit(id, Event::Restart)),
+                Ok(ToInit::Withdraw { id }) => return Some(Request::Unit(id, Event::Withdraw)),
+                Ok(ToInit::Ready { id, pid }) => {
+                    return Some(Request::Unit(id, Event::Ready(pid)));
+                }
+                Ok(ToInit::Condemn { id, pid, why }) => {
+                    return Some(Request::Unit(id, Event::Condemn(pid, why)));
+                }
+                Ok(ToInit::Probe { id, pid }) => return Some(Request::Probe(id, pid, fds)),
                 Ok(ToInit::Forget { id }) => return Some(Request::Forget(id)),
                 Ok(ToInit::Shutdown { kind }) => return Some(Request::Shutdown(kind)),
             }
@@ -189,13 +200,22 @@ impl Manager {
             self.greeting = Greeting::Rows;
         }
         for row in rows.iter_mut().flatten() {
+            if let Some(news) = row.probe.news(row.service.id) {
+                send(socket, &news, &[])?;
+                row.probe = Probing::Nothing;
+            }
             let (id, status) = (row.service.id, row.process.unit.status());
             match row.process.announce {
-                Announce::Nothing => continue,
+                Announce::Nothing => {}
                 Announce::Status => send(socket, &FromInit::Status { id, status }, &[])?,
                 Announce::Row => {
                     let name = row.service.name.clone();
-                    let fds = [row.output.as_fd(), row.cgroup.as_fd()];
+                    let notify = row.notify.as_ref().map(AsFd::as_fd);
+                    let fds: heapless::Vec<BorrowedFd<'_>, RECORD_FDS_MAX> =
+                        [row.output.as_fd(), row.cgroup.as_fd()]
+                            .into_iter()
+                            .chain(notify)
+                            .collect();
                     send(socket, &FromInit::Service { id, name, status }, &fds)?;
                 }
             }
@@ -256,10 +276,14 @@ pub fn place(
     let (Some(plan), Some(cgroup)) = (fds.next(), fds.next()) else {
         return Err(InitRefusal::MissingDescriptor);
     };
-    let network = match (service.network, fds.next()) {
-        (NetworkNs::Passed, None) => return Err(InitRefusal::MissingDescriptor),
-        (NetworkNs::Passed, network) => network,
-        (NetworkNs::Empty, _) => None,
+    let missing = InitRefusal::MissingDescriptor;
+    let network = match service.network {
+        NetworkNs::Passed => Some(fds.next().ok_or(missing)?),
+        NetworkNs::Empty => None,
+    };
+    let notify = match service.notify {
+        Notify::Passed => Some(fds.next().ok_or(missing)?),
+        Notify::None => None,
     };
     let Some(place) = rows.get_mut(id.index()) else {
         return Err(InitRefusal::Unknown);
@@ -277,6 +301,7 @@ pub fn place(
     };
     let terms = crate::machine::unit::Terms {
         restart: service.restart,
+        active: service.active,
         stop_grace_ms: service.stop_grace_ms.min(crate::limits::STOP_GRACE_MAX_MS),
     };
     let mut process = Process::new(terms, now);
@@ -289,6 +314,8 @@ pub fn place(
         network,
         output,
         input,
+        notify,
+        probe: Probing::Nothing,
     });
     Ok(id)
 }

@@ -4,6 +4,7 @@
 mod boot;
 mod going_down;
 mod manager;
+mod probe;
 mod report;
 mod rows;
 mod spawn;
@@ -12,17 +13,17 @@ mod throttle;
 
 use crate::error::Fault;
 use crate::limits::{
-    CONSOLE_WAIT_MS, REAPS_PER_TURN, REQUESTS_PER_TURN, SYSTEM_RESTART, SYSTEM_STOP_GRACE_MS,
-    TEST_PANIC_SIGNAL,
+    CONSOLE_WAIT_MS, REAPS_PER_TURN, REQUESTS_PER_TURN, STALE_NOTES_MAX, SYSTEM_RESTART,
+    SYSTEM_STOP_GRACE_MS, TEST_PANIC_SIGNAL,
 };
 use crate::machine::shutdown::{Presence, Shutdown};
 use crate::machine::unit::{Action, Event, Terms};
 use crate::sys::fd::{PollFd, READABLE, WRITABLE};
 use crate::sys::process::Reaped;
-use crate::sys::{alloc, fd, machine, process};
+use crate::sys::{alloc, fd, machine, process, socket};
 use boot::{Booted, Trial};
 use hearth_model::limits::SERVICES_MAX;
-use hearth_model::protocol::{InitRefusal, ShutdownKind, SystemUnit};
+use hearth_model::protocol::{ActiveWhen, Asked, InitRefusal, ShutdownKind, SystemUnit};
 use hearth_model::state::UnitState;
 use hearth_model::{ServiceId, Tick};
 use manager::{Left, Manager, Request};
@@ -59,6 +60,7 @@ pub fn start() -> Result<Init, Fault> {
     let now = machine::now();
     let terms = Terms {
         restart: SYSTEM_RESTART,
+        active: ActiveWhen::Executed,
         stop_grace_ms: SYSTEM_STOP_GRACE_MS,
     };
     let mut init = Init {
@@ -77,8 +79,8 @@ pub fn start() -> Result<Init, Fault> {
         booted,
         allocations: 0,
     };
-    init.system_event(SystemUnit::Netpath, Event::Start, now);
-    init.system_event(SystemUnit::Manager, Event::Start, now);
+    init.system_event(SystemUnit::Netpath, Event::Start(Asked::Policy), now);
+    init.system_event(SystemUnit::Manager, Event::Start(Asked::Policy), now);
     Ok(init)
 }
 
@@ -139,7 +141,9 @@ impl Init {
         let units = services
             .chain(&self.system)
             .filter_map(|process| process.unit.next_deadline());
+        let probes = self.rows.iter().flatten();
         units
+            .chain(probes.filter_map(|row| row.probe.deadline()))
             .chain(self.console_at)
             .chain(self.shutdown.next_deadline())
             .min()
@@ -189,6 +193,9 @@ impl Init {
             };
             // A start that failed may have been written and reaped in one turn.
             self.on_status_pipes(now);
+            if self.probe_reaped(pid, exit) {
+                continue;
+            }
             let row = self.rows.iter_mut().position(|row| {
                 row.as_ref()
                     .is_some_and(|row| row.process.unit.status().pid == pid)
@@ -230,13 +237,19 @@ impl Init {
                         .refuse(Some(service.id), InitRefusal::ShuttingDown);
                 }
                 Request::Start(service, fds) => {
-                    let id = service.id;
+                    let (id, asked) = (service.id, service.asked);
                     match manager::place(&mut self.rows, service, fds, now) {
-                        Ok(id) => self.row_event(id.index(), Event::Start, now),
+                        Ok(id) => self.row_event(id.index(), Event::Start(asked), now),
                         Err(reason) => self.manager.refuse(Some(id), reason),
                     }
                 }
                 Request::Unit(id, event) => self.on_unit_request(id, event, now),
+                Request::Probe(id, pid, fds) => match fds.first() {
+                    Some(plan) => self.probe(id, pid, plan, now),
+                    None => self
+                        .manager
+                        .refuse(Some(id), InitRefusal::MissingDescriptor),
+                },
                 Request::Forget(id) => self.on_forget(id),
             }
         }
@@ -245,7 +258,7 @@ impl Init {
     fn on_unit_request(&mut self, id: ServiceId, event: Event, now: Tick) {
         if self.rows.get(id.index()).is_none_or(Option::is_none) {
             self.manager.refuse(Some(id), InitRefusal::Unknown);
-        } else if event != Event::Stop && self.shutdown.presence() == Presence::There {
+        } else if event == Event::Restart && self.shutdown.presence() == Presence::There {
             self.manager.refuse(Some(id), InitRefusal::ShuttingDown);
         } else {
             self.row_event(id.index(), event, now);
@@ -272,6 +285,7 @@ impl Init {
     }
 
     fn on_time(&mut self, now: Tick) {
+        self.on_probe_time(now);
         for index in 0..self.rows.len() {
             if self.rows.get(index).is_some_and(Option::is_some) {
                 self.row_event(index, Event::Time, now);
@@ -286,7 +300,7 @@ impl Init {
             .all(|p| p.unit.status().state == UnitState::Active);
         if self.console_at.is_some_and(|at| both || at <= now) {
             self.console_at = None;
-            self.system_event(SystemUnit::Console, Event::Start, now);
+            self.system_event(SystemUnit::Console, Event::Start(Asked::Policy), now);
         }
     }
 
@@ -300,6 +314,10 @@ impl Init {
                 Action::Signal => row.process.signal(row.service.stop_signal),
                 Action::Kill => row.process.signal(SIGKILL),
                 Action::Spawn => {
+                    // What an earlier run has left there is not this one's.
+                    if let Some(notify) = &row.notify {
+                        socket::drain(notify.as_fd(), STALE_NOTES_MAX);
+                    }
                     let fds = ServiceFds {
                         plan: row.plan.as_fd(),
                         cgroup: row.cgroup.as_fd(),

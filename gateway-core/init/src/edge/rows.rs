@@ -1,5 +1,6 @@
 //! What PID 1 holds for each unit: its life, its process, its descriptors.
 
+use super::probe::Probing;
 use super::spawn::Started;
 use crate::machine::unit::{Event, Terms, Unit};
 use crate::sys::{Errno, fd, process};
@@ -7,7 +8,7 @@ use hearth_model::Tick;
 use hearth_model::protocol::StartService;
 use hearth_model::state::{Fault, LastExit};
 use hearth_model::step::StepFailure;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// What the manager has to be told of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,15 +84,20 @@ impl Process {
             // The pipe's end without a word: exec has closed it.
             Ok(0) | Err(_) => {
                 self.status = None;
-                Some(Event::Ready)
+                Some(Event::Executed)
             }
             Ok(length) => {
                 self.status = None;
                 let failure = bytes.get(..length).and_then(StepFailure::from_bytes);
                 // Eight bytes below PIPE_BUF arrive whole; a launcher that writes others is broken.
-                Some(failure.map_or(Event::Ready, Event::StepFailed))
+                Some(failure.map_or(Event::Executed, Event::StepFailed))
             }
         }
+    }
+
+    /// Its process, to enter its sandbox by; none where nothing runs.
+    pub fn pidfd(&self) -> Option<BorrowedFd<'_>> {
+        self.pidfd.as_ref().map(AsFd::as_fd)
     }
 
     /// Signals the process, if there is one.
@@ -131,4 +137,8 @@ pub struct Row {
     pub output: OwnedFd,
     /// Write end of its output, for its next run.
     pub input: OwnedFd,
+    /// Its notify socket, which the manager reads.
+    pub notify: Option<OwnedFd>,
+    /// Its probe.
+    pub probe: Probing,
 }

@@ -7,7 +7,9 @@ use crate::sys::{Errno, fd};
 use core::ffi::CStr;
 use core::fmt::Write as _;
 use hearth_model::ServiceId;
-use hearth_model::limits::{LAUNCHER_PLAN_FD, LAUNCHER_STATUS_FD, MANAGER_INIT_FD, UID_COUNT};
+use hearth_model::limits::{
+    LAUNCHER_PLAN_FD, LAUNCHER_STATUS_FD, LAUNCHER_TARGET_FD, MANAGER_INIT_FD, UID_COUNT,
+};
 use hearth_model::protocol::SystemUnit;
 use hearth_model::step::{Step, StepFailure};
 use std::fs::{File, OpenOptions};
@@ -40,6 +42,18 @@ pub struct ServiceFds<'a> {
     pub network: Option<BorrowedFd<'a>>,
     /// Write end of its output.
     pub output: BorrowedFd<'a>,
+}
+
+/// What a probe needs.
+pub struct ProbeFds<'a> {
+    /// Sealed memfd with its plan.
+    pub plan: BorrowedFd<'a>,
+    /// The service's cgroup.
+    pub cgroup: BorrowedFd<'a>,
+    /// Write end of the service's output.
+    pub output: BorrowedFd<'a>,
+    /// The service's process (a pidfd).
+    pub target: BorrowedFd<'a>,
 }
 
 const LAUNCHER: &CStr = c"/sbin/hearth-sandbox";
@@ -118,6 +132,38 @@ impl Spawner {
         } else {
             let_go(&go);
         }
+        Ok(Started { child, status })
+    }
+
+    /// Starts the launcher that enters the sandbox of a service and executes a program there. It is
+    /// charged to the service from its first instruction.
+    ///
+    /// # Errors
+    /// The step that failed; nothing is left behind.
+    pub fn probe(&self, fds: &ProbeFds<'_>) -> Result<Started, StepFailure> {
+        let (release, go) = fd::pipe().map_err(failed(Step::Clone))?;
+        let (status, report) = fd::pipe().map_err(failed(Step::Clone))?;
+        let plan = ChildPlan {
+            program: LAUNCHER,
+            arguments: &[LAUNCHER, c"exec-probe"],
+            environment: &[],
+            descriptors: &[
+                (self.null.as_fd(), 0),
+                (fds.output, 1),
+                (fds.output, 2),
+                (fds.plan, LAUNCHER_PLAN_FD),
+                (report.as_fd(), LAUNCHER_STATUS_FD),
+                (fds.target, LAUNCHER_TARGET_FD),
+            ],
+            terminal: None,
+            folder: c"/",
+            identity: Identity::Guest,
+            release: release.as_fd(),
+            status: report.as_fd(),
+            exec_step: Step::ExecLauncher,
+        };
+        let child = process::spawn(&plan, 0, Some(fds.cgroup)).map_err(failed(Step::Clone))?;
+        let_go(&go);
         Ok(Started { child, status })
     }
 

@@ -10,8 +10,9 @@ use hearth_model::protocol::{ShutdownKind, SystemUnit};
 /// What runs now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
-    /// Services that are not Idle.
-    pub services: usize,
+    /// The highest [`depth`](hearth_model::protocol::StartService::depth) of a service that is not Idle;
+    /// `None` where all are.
+    pub deepest: Option<u8>,
     /// System units that are not Idle, in the order of [`SystemUnit::ALL`].
     pub system: [Presence; 3],
     /// Any child of PID 1.
@@ -30,8 +31,8 @@ pub enum Presence {
 /// What is to be done now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Stop every service.
-    StopServices,
+    /// Stop every service of at least this depth.
+    StopServices(u8),
     /// Stop this unit.
     StopSystem(SystemUnit),
     /// Signal everything that still runs.
@@ -54,7 +55,8 @@ const SYSTEM_ORDER: [SystemUnit; 3] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Running,
-    Services,
+    /// Services of at least this depth were told to stop; none yet.
+    Services(Option<u8>),
     System(u8),
     Terminate,
     Kill,
@@ -86,7 +88,7 @@ impl Shutdown {
     pub fn presence(&self) -> Presence {
         match self.phase {
             Phase::Running => Presence::Gone,
-            Phase::Services
+            Phase::Services(_)
             | Phase::System(_)
             | Phase::Terminate
             | Phase::Kill
@@ -104,15 +106,14 @@ impl Shutdown {
         }
     }
 
-    /// Begins to go down. The first request decides how; later ones change nothing.
-    pub fn request(&mut self, kind: ShutdownKind, now: Tick) -> Option<Action> {
-        if self.presence() == Presence::There {
-            return None;
+    /// Begins to go down; [`Shutdown::turn`] says with what. The first request decides how; later ones
+    /// change nothing.
+    pub fn request(&mut self, kind: ShutdownKind, now: Tick) {
+        if self.presence() == Presence::Gone {
+            self.kind = kind;
+            self.phase = Phase::Services(None);
+            self.deadline = now.after_ms(STOP_SERVICES_MAX_MS);
         }
-        self.kind = kind;
-        self.phase = Phase::Services;
-        self.deadline = now.after_ms(STOP_SERVICES_MAX_MS);
-        Some(Action::StopServices)
     }
 
     /// Looks at what runs and says what comes next; call it again until it says nothing.
@@ -120,7 +121,15 @@ impl Shutdown {
         let late = now >= self.deadline;
         match self.phase {
             Phase::Running => None,
-            Phase::Services if facts.services == 0 || late => self.stop_system(0, now),
+            Phase::Services(asked) => match facts.deepest {
+                // Who needs others first, then those others.
+                Some(depth) if !late && asked.is_none_or(|asked| depth < asked) => {
+                    self.phase = Phase::Services(Some(depth));
+                    Some(Action::StopServices(depth))
+                }
+                Some(_) if !late => None,
+                Some(_) | None => self.stop_system(0, now),
+            },
             Phase::System(index) => {
                 let unit = system_at(index);
                 let there = unit.is_some_and(|unit| presence_of(facts, unit) == Presence::There);
@@ -155,9 +164,7 @@ impl Shutdown {
                 self.deadline = now.after_ms(STOP_REST_MAX_MS);
                 Some(Action::GoDown(self.kind))
             }
-            Phase::Services | Phase::Terminate | Phase::Kill | Phase::Unmount(_) | Phase::Down => {
-                None
-            }
+            Phase::Terminate | Phase::Kill | Phase::Unmount(_) | Phase::Down => None,
         }
     }
 
@@ -207,12 +214,12 @@ mod tests {
     use Presence::{Gone, There};
 
     const NOTHING: Facts = Facts {
-        services: 0,
+        deepest: None,
         system: [Gone; 3],
         children: Gone,
     };
     const ALL: Facts = Facts {
-        services: 2,
+        deepest: Some(2),
         system: [There; 3],
         children: There,
     };
@@ -222,13 +229,16 @@ mod tests {
         // given a machine on which all that is asked to stop stops at once
         let mut shutdown = Shutdown::default();
         assert_eq!(shutdown.turn(ALL, Tick(0)), None);
-        assert_eq!(
-            shutdown.request(ShutdownKind::Reboot, Tick(0)),
-            Some(Action::StopServices)
-        );
-        assert_eq!(shutdown.turn(ALL, Tick(1)), None);
+        shutdown.request(ShutdownKind::Reboot, Tick(0));
         // when it takes its turns
         let mut order = std::vec::Vec::new();
+        for deepest in [2, 2, 0, 0] {
+            let facts = Facts {
+                deepest: Some(deepest),
+                ..ALL
+            };
+            order.extend(shutdown.turn(facts, Tick(1)));
+        }
         for _ in 0..20 {
             match shutdown.turn(NOTHING, Tick(2)) {
                 Some(Action::Unmount) => {
@@ -243,6 +253,8 @@ mod tests {
         assert_eq!(
             order,
             [
+                Action::StopServices(2),
+                Action::StopServices(0),
                 Action::StopSystem(SystemUnit::Manager),
                 Action::StopSystem(SystemUnit::Console),
                 Action::StopSystem(SystemUnit::Netpath),
@@ -272,7 +284,7 @@ mod tests {
     fn a_second_request_changes_nothing() {
         let mut shutdown = Shutdown::default();
         shutdown.request(ShutdownKind::PowerOff, Tick(0));
-        assert_eq!(shutdown.request(ShutdownKind::Reboot, Tick(5)), None);
+        shutdown.request(ShutdownKind::Reboot, Tick(5));
         assert_eq!(shutdown.kind, ShutdownKind::PowerOff);
     }
 }

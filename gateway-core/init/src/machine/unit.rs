@@ -1,30 +1,37 @@
 //! The life of one supervised unit: a service, or one of PID 1's own three.
 //!
 //! `step(event, now) -> actions`. Every (state, event) pair is written down; the outcome of an
-//! action comes back as an event. A late, early or repeated [`Event::Time`] is harmless.
+//! action comes back as an event. A late, early or repeated [`Event::Time`] is harmless. Starting is two
+//! states: while the sandbox is built, and while the program that runs is not known to be ready.
 //!
-//! | state | Start | Stop | Restart | Spawned | SpawnFailed | Ready | StepFailed | Exited | Time (due) |
-//! |---|---|---|---|---|---|---|---|---|---|
-//! | Idle | spawn | - | spawn | - | - | - | - | - | - |
-//! | Starting | asked again | kill | kill, then spawn | pid | retry | Active | note | retry | kill |
-//! | Active | - | signal | signal, then spawn | - | - | - | - | retry or Idle | count anew |
-//! | Stopping | then spawn | then Idle | then spawn | pid, kill | Idle or spawn | - | note | Idle or spawn | kill |
-//! | Restarting | spawn | Idle | spawn | - | - | - | - | - | spawn |
+//! | state | Start | Stop | Withdraw | Restart | Spawned | SpawnFailed | Executed | StepFailed | Ready | Condemn | Exited | Time (due) |
+//! |---|---|---|---|---|---|---|---|---|---|---|---|---|
+//! | Idle | spawn | - | - | spawn | - | - | - | - | - | - | - | - |
+//! | Starting, built | asked again | kill | kill, DependencyFailure | kill, then spawn | pid | retry | Active, or Starting and awaited | note | - | - | retry | kill |
+//! | Starting, awaited | asked again | signal | signal, DependencyFailure | signal, then spawn | - | - | - | - | Active | NotReady: signal; Hung: kill; then retry | retry | - |
+//! | Active | - | signal | signal, DependencyFailure | signal, then spawn | - | - | - | - | - | Hung: kill, then retry | retry or Idle | count anew |
+//! | Stopping | then spawn | then Idle | DependencyFailure unless it is to rest | then spawn | pid, kill | as it is to end | - | note | - | - | as it is to end | kill |
+//! | Restarting | spawn | Idle | Idle, DependencyFailure | spawn | - | - | - | - | - | - | - | spawn |
+
+mod begins;
+mod ends;
 
 use crate::limits::{FAILED_STEP_EXIT_MS, KILL_RETRY_MS, START_MAX_MS};
 use heapless::Vec;
 use hearth_model::Tick;
-use hearth_model::protocol::{RestartPolicy, RestartWhen};
-use hearth_model::state::{Fault, LastExit, UnitState, UnitStatus};
+use hearth_model::protocol::{ActiveWhen, Asked, Condemned, RestartPolicy};
+use hearth_model::state::{Fault, LastExit, Readiness, UnitState, UnitStatus};
 use hearth_model::step::StepFailure;
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Somebody wants it to run.
-    Start,
+    /// It is to run: who asks.
+    Start(Asked),
     /// Somebody wants it to end.
     Stop,
+    /// It is to end, since what it needs is not there.
+    Withdraw,
     /// Somebody wants it to end and run again.
     Restart,
     /// [`Action::Spawn`] made this process.
@@ -32,7 +39,11 @@ pub enum Event {
     /// [`Action::Spawn`] made no process.
     SpawnFailed(StepFailure),
     /// Its program was executed.
-    Ready,
+    Executed,
+    /// The run of this process is ready.
+    Ready(u32),
+    /// The run of this process has failed and is to end.
+    Condemn(u32, Condemned),
     /// A step of its start failed; its process is about to end.
     StepFailed(StepFailure),
     /// Its process was reaped.
@@ -58,15 +69,14 @@ pub type Actions = Vec<Action, 1>;
 /// What to do when it has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Then {
+    /// Nothing.
     Rest,
+    /// Nothing, and it is told that what it needs is not there.
+    Withdrawn,
+    /// Start it.
     Start,
-}
-
-/// Who wanted the present run: it decides the name of a fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked {
-    Person,
-    Policy,
+    /// Its run has failed, for this reason, in this state: what its policy says.
+    Retry(LastExit, UnitState),
 }
 
 /// What does not change over its runs.
@@ -74,6 +84,8 @@ enum Asked {
 pub struct Terms {
     /// When to start it again.
     pub restart: RestartPolicy,
+    /// When it is Active.
+    pub active: ActiveWhen,
     /// Time between [`Action::Signal`] and [`Action::Kill`], milliseconds.
     pub stop_grace_ms: u32,
 }
@@ -140,7 +152,10 @@ impl Unit {
     pub fn step(&mut self, event: Event, now: Tick) -> Actions {
         match self.status.state {
             UnitState::Idle => self.idle(event, now),
-            UnitState::Starting => self.starting(event, now),
+            UnitState::Starting => match self.status.readiness {
+                Readiness::NotAsked => self.starting(event, now),
+                Readiness::Awaited => self.awaited(event, now),
+            },
             UnitState::Active => self.active(event, now),
             UnitState::Stopping => self.stopping(event, now),
             UnitState::Restarting => self.restarting(event, now),
@@ -149,12 +164,16 @@ impl Unit {
 
     fn idle(&mut self, event: Event, now: Tick) -> Actions {
         match event {
-            Event::Start | Event::Restart => self.spawn_for(Asked::Person, now),
+            Event::Start(asked) => self.spawn_for(asked, now),
+            Event::Restart => self.spawn_for(Asked::Person, now),
             // Nothing runs, so there is nothing to end and no process to hear from.
             Event::Stop
+            | Event::Withdraw
             | Event::Spawned(_)
             | Event::SpawnFailed(_)
-            | Event::Ready
+            | Event::Executed
+            | Event::Ready(_)
+            | Event::Condemn(..)
             | Event::StepFailed(_)
             | Event::Exited(_)
             | Event::Time => none(),
@@ -163,26 +182,33 @@ impl Unit {
 
     fn starting(&mut self, event: Event, now: Tick) -> Actions {
         match event {
-            // It starts already; from now on it counts as asked for.
-            Event::Start => {
-                self.asked = Asked::Person;
+            // It starts already; from now on it counts as asked for by this one.
+            Event::Start(asked) => {
+                self.asked = asked;
                 none()
             }
             // A program that is not there yet can not be asked: SIGKILL ends the launcher.
             Event::Stop => self.kill_then(Then::Rest, now),
+            Event::Withdraw => self.kill_then(Then::Withdrawn, now),
             Event::Restart => self.kill_then(Then::Start, now),
             Event::Spawned(pid) => {
                 self.status.pid = pid;
                 self.deadline = Some(now.after_ms(START_MAX_MS));
                 none()
             }
-            Event::SpawnFailed(failure) => self.retry(LastExit::Step(failure), now),
-            Event::Ready => {
-                self.enter(UnitState::Active, now);
-                self.status.fault = Fault::NoFault;
-                self.deadline = Some(now.after_ms(u64::from(self.terms.restart.reset_after_ms)));
-                none()
+            Event::SpawnFailed(failure) => {
+                self.retry(LastExit::Step(failure), UnitState::Starting, now)
             }
+            Event::Executed => match self.terms.active {
+                ActiveWhen::Executed => self.is_active(now),
+                ActiveWhen::Ready => {
+                    self.status.readiness = Readiness::Awaited;
+                    // From here on the time it may take counts.
+                    self.status.since = now;
+                    self.deadline = None;
+                    none()
+                }
+            },
             Event::StepFailed(failure) => {
                 self.failed_step = Some(failure);
                 self.deadline = Some(now.after_ms(FAILED_STEP_EXIT_MS));
@@ -190,19 +216,60 @@ impl Unit {
             }
             Event::Exited(exit) => {
                 let exit = self.failed_step.map_or(exit, LastExit::Step);
-                self.retry(exit, now)
+                self.retry(exit, UnitState::Starting, now)
             }
             Event::Time => self.when_due(now, |unit| {
                 unit.deadline = Some(now.after_ms(KILL_RETRY_MS));
                 one(Action::Kill)
             }),
+            // Only a program that runs can be ready or fail to be; these are late words of another run.
+            Event::Ready(_) | Event::Condemn(..) => none(),
+        }
+    }
+
+    /// Its program runs, and the manager has not said that it is ready.
+    fn awaited(&mut self, event: Event, now: Tick) -> Actions {
+        match event {
+            Event::Start(asked) => {
+                self.asked = asked;
+                none()
+            }
+            Event::Stop => self.signal_then(Then::Rest, now),
+            Event::Withdraw => self.signal_then(Then::Withdrawn, now),
+            Event::Restart => self.signal_then(Then::Start, now),
+            Event::Ready(pid) if pid == self.status.pid => self.is_active(now),
+            Event::Condemn(pid, why) if pid == self.status.pid => match why {
+                Condemned::NotReady => {
+                    let then = Then::Retry(LastExit::NotReady, UnitState::Starting);
+                    self.signal_then(then, now)
+                }
+                Condemned::Hung => {
+                    let then = Then::Retry(LastExit::Hung, UnitState::Starting);
+                    self.kill_then(then, now)
+                }
+            },
+            Event::Exited(exit) => self.retry(exit, UnitState::Starting, now),
+            // Another run's word; no time is set here, since the manager knows how long to wait; the
+            // others are told once, before its program runs.
+            Event::Ready(_)
+            | Event::Condemn(..)
+            | Event::Time
+            | Event::Spawned(_)
+            | Event::SpawnFailed(_)
+            | Event::Executed
+            | Event::StepFailed(_) => none(),
         }
     }
 
     fn active(&mut self, event: Event, now: Tick) -> Actions {
         match event {
             Event::Stop => self.signal_then(Then::Rest, now),
+            Event::Withdraw => self.signal_then(Then::Withdrawn, now),
             Event::Restart => self.signal_then(Then::Start, now),
+            Event::Condemn(pid, Condemned::Hung) if pid == self.status.pid => {
+                let then = Then::Retry(LastExit::Hung, UnitState::Active);
+                self.kill_then(then, now)
+            }
             Event::Exited(exit) => self.ended_by_itself(exit, now),
             Event::Time => self.when_due(now, |unit| {
                 // ResetPeriod: a run this long forgets the failures before it.
@@ -210,23 +277,34 @@ impl Unit {
                 unit.deadline = None;
                 none()
             }),
-            // It runs, which is what Start asks for; the others are told once, while it starts.
-            Event::Start
+            // It runs, which is what Start asks for; it is ready already, or another run was meant; the
+            // others are told once, while it starts.
+            Event::Start(_)
+            | Event::Ready(_)
+            | Event::Condemn(..)
             | Event::Spawned(_)
             | Event::SpawnFailed(_)
-            | Event::Ready
+            | Event::Executed
             | Event::StepFailed(_) => none(),
         }
     }
 
     fn stopping(&mut self, event: Event, now: Tick) -> Actions {
         match event {
-            Event::Start | Event::Restart => {
+            Event::Start(_) | Event::Restart => {
                 self.then = Then::Start;
                 none()
             }
             Event::Stop => {
                 self.then = Then::Rest;
+                none()
+            }
+            Event::Withdraw => {
+                self.then = match self.then {
+                    // Somebody wants it to rest: then nothing is missing.
+                    Then::Rest => Then::Rest,
+                    Then::Withdrawn | Then::Start | Then::Retry(..) => Then::Withdrawn,
+                };
                 none()
             }
             Event::Spawned(pid) => {
@@ -244,14 +322,18 @@ impl Unit {
                 unit.deadline = Some(now.after_ms(KILL_RETRY_MS));
                 one(Action::Kill)
             }),
-            // Its exec came after it was told to end: it has been killed and will be reaped.
-            Event::Ready => none(),
+            // It ends already, however it is.
+            Event::Executed | Event::Ready(_) | Event::Condemn(..) => none(),
         }
     }
 
     fn restarting(&mut self, event: Event, now: Tick) -> Actions {
         match event {
-            Event::Start | Event::Restart => {
+            Event::Start(asked) => {
+                self.in_a_row = 0;
+                self.spawn_for(asked, now)
+            }
+            Event::Restart => {
                 self.in_a_row = 0;
                 self.spawn_for(Asked::Person, now)
             }
@@ -260,138 +342,25 @@ impl Unit {
                 self.rest(now);
                 none()
             }
+            Event::Withdraw => {
+                self.in_a_row = 0;
+                self.status.fault = Fault::DependencyFailure;
+                self.rest(now);
+                none()
+            }
             Event::Time => self.when_due(now, |unit| {
                 unit.status.restarts = unit.status.restarts.saturating_add(1);
-                unit.spawn_for(Asked::Policy, now)
+                unit.spawn_again(now)
             }),
             // Its last process is reaped; there is none to hear from.
             Event::Spawned(_)
             | Event::SpawnFailed(_)
-            | Event::Ready
+            | Event::Executed
+            | Event::Ready(_)
+            | Event::Condemn(..)
             | Event::StepFailed(_)
             | Event::Exited(_) => none(),
         }
-    }
-
-    fn when_due(&mut self, now: Tick, work: impl FnOnce(&mut Unit) -> Actions) -> Actions {
-        if self.deadline.is_some_and(|at| at <= now) {
-            work(self)
-        } else {
-            none()
-        }
-    }
-
-    fn enter(&mut self, state: UnitState, now: Tick) {
-        self.status.state = state;
-        self.status.since = now;
-    }
-
-    fn spawn_for(&mut self, asked: Asked, now: Tick) -> Actions {
-        if asked == Asked::Person {
-            self.status.restarts = 0;
-        }
-        self.asked = asked;
-        self.failed_step = None;
-        self.deadline = None;
-        self.started = now;
-        self.enter(UnitState::Starting, now);
-        one(Action::Spawn)
-    }
-
-    fn signal_then(&mut self, then: Then, now: Tick) -> Actions {
-        self.then = then;
-        self.enter(UnitState::Stopping, now);
-        self.deadline = Some(now.after_ms(u64::from(self.terms.stop_grace_ms)));
-        one(Action::Signal)
-    }
-
-    fn kill_then(&mut self, then: Then, now: Tick) -> Actions {
-        self.then = then;
-        self.enter(UnitState::Stopping, now);
-        self.deadline = Some(now.after_ms(KILL_RETRY_MS));
-        one(Action::Kill)
-    }
-
-    fn rest(&mut self, now: Tick) {
-        self.status.pid = 0;
-        self.deadline = None;
-        self.enter(UnitState::Idle, now);
-    }
-
-    /// It ended after somebody asked for it.
-    fn ended_as_asked(&mut self, exit: LastExit, now: Tick) -> Actions {
-        self.status.last_exit = exit;
-        self.status.pid = 0;
-        self.in_a_row = 0;
-        match self.then {
-            Then::Start => self.spawn_for(Asked::Person, now),
-            Then::Rest => {
-                // A stop that needed SIGKILL keeps its fault for the one who asks; others are over.
-                if self.status.fault != Fault::FailureOnStop {
-                    self.status.fault = Fault::NoFault;
-                }
-                self.rest(now);
-                none()
-            }
-        }
-    }
-
-    /// It ended, though nobody asked for that.
-    fn ended_by_itself(&mut self, exit: LastExit, now: Tick) -> Actions {
-        let again = match (self.terms.restart.when, exit) {
-            (RestartWhen::Always, _) => true,
-            (RestartWhen::Never, _) | (RestartWhen::OnFailure, LastExit::Code(0)) => false,
-            (
-                RestartWhen::OnFailure,
-                LastExit::None | LastExit::Code(_) | LastExit::Signal(_) | LastExit::Step(_),
-            ) => true,
-        };
-        if again {
-            return self.retry(exit, now);
-        }
-        self.status.last_exit = exit;
-        self.status.fault = match exit {
-            LastExit::Code(0) => Fault::NoFault,
-            LastExit::None | LastExit::Code(_) | LastExit::Signal(_) | LastExit::Step(_) => {
-                Fault::FailureWhileActive
-            }
-        };
-        self.rest(now);
-        none()
-    }
-
-    /// Waits for the next try, counted from the last start, or gives up.
-    fn retry(&mut self, exit: LastExit, now: Tick) -> Actions {
-        let policy = self.terms.restart;
-        let was_active = self.status.state == UnitState::Active;
-        self.status.last_exit = exit;
-        self.status.pid = 0;
-        self.status.fault = match (was_active, self.asked) {
-            (true, _) => Fault::FailureWhileActive,
-            (false, Asked::Person) => Fault::FailureOnStart,
-            (false, Asked::Policy) => Fault::FailureOnAutoStart,
-        };
-        if policy.when == RestartWhen::Never {
-            self.rest(now);
-            return none();
-        }
-        if policy.retries_max > 0 && self.in_a_row >= policy.retries_max {
-            self.status.fault = Fault::UnStartable;
-            self.in_a_row = 0;
-            self.rest(now);
-            return none();
-        }
-        let wait = u64::from(policy.delay_min_ms)
-            .checked_shl(self.in_a_row)
-            .unwrap_or(u64::MAX)
-            .clamp(
-                u64::from(policy.delay_min_ms),
-                u64::from(policy.delay_max_ms).max(1),
-            );
-        self.in_a_row = self.in_a_row.saturating_add(1);
-        self.enter(UnitState::Restarting, now);
-        self.deadline = Some(self.started.after_ms(wait).max(now));
-        none()
     }
 }
 

@@ -11,14 +11,16 @@ use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, RawFd};
 
 /// Most arguments and most variables of a child: those of the system units are the longest.
 const STRINGS_MAX: usize = 8;
-/// Most descriptors a child is given: launcher: 0 to 4.
-const FDS_MAX: usize = 5;
+/// Most descriptors a child is given: a probe's launcher: 0 to 5.
+const FDS_MAX: usize = 6;
 
 /// Which user the child becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Identity {
     /// Stays root.
     Keep,
+    /// Stays root until it enters a service's sandbox: what it executes must be read-only, too.
+    Guest,
     /// User and group 0 of its new user namespace.
     NamespaceRoot,
 }
@@ -127,7 +129,7 @@ fn execute(ready: &Ready<'_>) -> i32 {
     let plan = &ready.plan;
     let (at, program, flags) = match plan.identity {
         Identity::Keep => (libc::AT_FDCWD, plan.program, 0),
-        Identity::NamespaceRoot => match mount::sealed(plan.program) {
+        Identity::NamespaceRoot | Identity::Guest => match mount::sealed(plan.program) {
             // Not closed here: its close-on-exec flag does that.
             Ok(copy) => (copy.into_raw_fd(), c"", libc::AT_EMPTY_PATH),
             Err(super::Errno(errno)) => return errno,

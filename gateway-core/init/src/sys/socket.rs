@@ -152,6 +152,22 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<Received, Er
     Ok(Received::Record(count, fds))
 }
 
+/// Takes up to `most` messages from a socket and forgets them, with whatever descriptors they carry.
+pub fn drain(socket: BorrowedFd<'_>, most: usize) {
+    for _ in 0..most {
+        let mut byte = 0_u8;
+        let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
+        let place = (&raw mut byte).cast();
+        // SAFETY: `byte` is a live local, and the kernel writes at most the one byte it is told of; without
+        // room for control messages it closes the descriptors that came along (unix(7)).
+        let taken = unsafe { libc::recv(socket.as_raw_fd(), place, 1, flags) };
+        if taken < 0 && Errno::last() != Errno(libc::EINTR) {
+            // Nothing is left (EAGAIN); what else could go wrong is its reader's to find.
+            return;
+        }
+    }
+}
+
 fn received_fds(message: &libc::msghdr) -> ReceivedFds {
     let mut fds = ReceivedFds::new();
     // SAFETY: the kernel has set `msg_controllen` to what it wrote into the live control buffer.
@@ -208,6 +224,30 @@ mod tests {
         let mut got = String::new();
         reader.read_to_string(&mut got).unwrap();
         assert_eq!((&buffer[..3], got.as_str()), (&b"abc"[..], "x"));
+    }
+
+    #[test]
+    fn what_is_drained_is_gone_and_never_waited_for() {
+        let (ours, theirs) = pair().unwrap();
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        for _ in 0..5 {
+            send(ours.as_fd(), b"READY=1", &[writer.as_fd()]).unwrap();
+        }
+        drop(writer);
+        drain(theirs.as_fd(), 3);
+        let mut buffer = [0; 16];
+        assert!(matches!(
+            receive(theirs.as_fd(), &mut buffer),
+            Ok(Received::Record(7, _))
+        ));
+        drain(theirs.as_fd(), 100);
+        assert!(matches!(
+            receive(theirs.as_fd(), &mut buffer),
+            Ok(Received::Empty)
+        ));
+        // and nobody holds the descriptors that came along
+        let mut got = String::new();
+        assert_eq!(reader.read_to_string(&mut got).unwrap(), 0);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::kernel_log::KernelLog;
 use super::logs::Logs;
 use super::looks::Looks;
 use super::netpath::Netpath;
+use super::notify::Listener;
 use super::packages::{self, Found, Problem};
 use super::paths::{Paths, could_not, now, read_text, reason};
 use super::pressure::Pressure;
@@ -142,6 +143,7 @@ async fn start(paths: Paths) -> Result<End, String> {
         logs: Arc::clone(&logs),
         events: Arc::clone(&events),
         kernel_log,
+        notify: Listener::new(),
         wan: WanStatus::default(),
         mover,
         renumbered_at: None,

@@ -19,6 +19,7 @@ pub mod journal;
 pub mod kernel_log;
 pub mod logs;
 pub mod netpath;
+pub mod notify;
 pub mod packages;
 pub mod paths;
 pub mod pressure;
@@ -36,6 +37,7 @@ pub mod views;
 
 mod alarm;
 mod boot;
+mod health;
 mod heard;
 mod keep;
 mod looks;
@@ -52,6 +54,7 @@ pub use boot::run;
 use crate::machine::forwards::Forwards;
 use crate::machine::killed::Killed;
 use crate::machine::networks::{self, Mover};
+use crate::machine::notes::Note;
 use crate::machine::register::Register;
 use crate::machine::{Action, Event, Machine, Object};
 use alarm::Alarm;
@@ -66,6 +69,7 @@ use kernel_log::KernelLog;
 use logs::Logs;
 use looks::{Looks, StatusWaiter};
 use netpath::{NetEvent, Netpath};
+use notify::Listener;
 use packages::{Found, Problem};
 use paths::{now, reason};
 use requests::{ReplyTo, Request};
@@ -115,6 +119,7 @@ pub struct Core {
     logs: Arc<Logs>,
     events: Arc<Events>,
     kernel_log: KernelLog,
+    notify: Listener,
     wan: WanStatus,
     mover: Mover,
     /// When netpath was told last that its networks are others now.
@@ -144,6 +149,7 @@ enum Wake {
     Init(Result<(FromInit, Vec<OwnedFd>), Lost>),
     Netpath(NetEvent),
     Killed(ServiceId, Killed),
+    Noted(ServiceId, Note),
     Request(Request),
     /// Somebody waits for processor, memory or disk.
     Stalled,
@@ -170,6 +176,7 @@ impl Core {
             let wake = tokio::select! {
                 record = self.init.next::<FromInit>() => Wake::Init(record),
                 event = self.netpath.next() => Wake::Netpath(event),
+                (id, note) = self.notify.next() => Wake::Noted(id, note),
                 (id, killed) = self.kernel_log.next() => Wake::Killed(id, killed),
                 Some(request) = requests.recv() => Wake::Request(request),
                 () = self.watcher.next() => Wake::Stalled,
@@ -183,6 +190,7 @@ impl Core {
                 Wake::Init(Ok((record, fds))) => self.heard_from_init(record, fds),
                 Wake::Init(Err(lost)) => return End::Fatal(format!("hearth-init: {lost}")),
                 Wake::Netpath(event) => self.heard_from_netpath(event),
+                Wake::Noted(id, note) => self.step(Event::Noted(id, note)),
                 Wake::Killed(id, killed) => self.step(Event::Killed(id, killed)),
                 Wake::Request(request) => self.request(request),
                 Wake::Stalled => {
@@ -226,9 +234,10 @@ impl Core {
     }
 
     fn heard_from_init(&mut self, record: FromInit, fds: Vec<OwnedFd>) -> Result<(), Lost> {
+        self.hear_notes()?;
         let event = match record {
             FromInit::Service { id, name, status } => {
-                self.take_output(&name, fds);
+                self.take_descriptors(id, &name, fds);
                 let oom_kills = self.oom_kills(&name);
                 Event::InitService {
                     id,
@@ -247,6 +256,7 @@ impl Core {
                 }
             }
             FromInit::System { unit, status } => Event::InitSystem(unit, status),
+            FromInit::Probed { id, pid, exit } => self.probed(id, pid, exit),
             FromInit::Refused { id, reason } => Event::InitRefused(id, reason),
             // The greeting is over (`boot`); said again it changes nothing.
             FromInit::Welcome { .. } | FromInit::WelcomeEnd => return Ok(()),
@@ -254,12 +264,22 @@ impl Core {
         self.step(event)
     }
 
-    fn take_output(&self, name: &ServiceName, fds: Vec<OwnedFd>) {
-        // First the read end of its output; the cgroup folder beside it is known by its name.
-        if let Some(output) = fds.into_iter().next()
-            && let Err(e) = self.logs.pump(name, output)
-        {
+    fn take_descriptors(&mut self, id: ServiceId, name: &ServiceName, fds: Vec<OwnedFd>) {
+        let mut fds = fds.into_iter();
+        // The cgroup folder is known by its name.
+        let (output, _cgroup, notify) = (fds.next(), fds.next(), fds.next());
+        if let Some(Err(e)) = output.map(|output| self.logs.pump(name, output)) {
             log::warn!("service {name}: its output can not be read: {}", reason(&e));
+        }
+        match notify.map(|socket| self.notify.listen(id, socket)) {
+            Some(Ok(())) => {}
+            Some(Err(e)) => {
+                log::warn!(
+                    "service {name}: its notify socket can not be read: {}",
+                    reason(&e)
+                );
+            }
+            None => self.notify.forget(id),
         }
     }
 
@@ -291,7 +311,12 @@ impl Core {
             Action::Launch(id) => return self.launch(id),
             Action::SendStop(id) => self.init.send(&ToInit::Stop { id }, Vec::new())?,
             Action::SendRestart(id) => self.init.send(&ToInit::Restart { id }, Vec::new())?,
-            Action::SendForget(id) => self.init.send(&ToInit::Forget { id }, Vec::new())?,
+            Action::SendWithdraw(id) => self.init.send(&ToInit::Withdraw { id }, Vec::new())?,
+            Action::Watch(id, action) => return self.watch(id, action),
+            Action::SendForget(id) => {
+                self.notify.forget(id);
+                self.init.send(&ToInit::Forget { id }, Vec::new())?;
+            }
             Action::Attach(id, link, share) => {
                 self.netpath.send(&ToNetpath::Attach { id, link, share });
             }
@@ -334,10 +359,10 @@ impl Core {
     }
 
     fn launch(&mut self, id: ServiceId) -> Result<Option<Event>, Lost> {
-        match self
-            .found(id)
-            .and_then(|package| self.starter.launch(id, &package.manifest))
-        {
+        match self.found(id).and_then(|package| {
+            self.starter
+                .launch(id, &package.manifest, self.launch_of(id))
+        }) {
             Ok((record, fds)) => {
                 self.init.send(&ToInit::Start(record), fds)?;
                 Ok(None)

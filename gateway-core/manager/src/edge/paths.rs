@@ -95,6 +95,12 @@ impl Paths {
         self.at("/dev/hearth").join(name.as_str())
     }
 
+    /// Folder of a service's notify socket.
+    #[must_use]
+    pub fn notify(&self, name: &ServiceName) -> PathBuf {
+        self.at("/run/hearth/notify").join(name.as_str())
+    }
+
     /// Whether all this is the machine itself, and no root of a test.
     #[must_use]
     pub fn is_machine(&self) -> bool {

@@ -146,6 +146,9 @@ impl Core {
                 give(reply, Err(Fault::NoRoom(refusal.to_string(), why)));
                 return Ok(());
             }
+            // What it needs is to run too, and to stay.
+            let needed = self.machine.all_needed(id).into_iter();
+            wishes.extend(needed.map(|id| (id, Wanted::Running)));
             wishes.extend(plan.stops.iter().map(|&stop| (stop, Wanted::Stopped)));
         }
         // In one piece: a power cut leaves all of it or nothing.
@@ -230,11 +233,10 @@ impl Core {
         let gone = || Fault::Unknown("the service is gone".to_owned());
         let row = match *named {
             Named::Service(id) => {
-                let row = self.machine.service(id).ok_or_else(gone)?;
                 let ranked = self.machine.ranked();
                 let place = ranked.iter().position(|&other| other == id);
                 let rank = place.map_or(ranked.len(), |place| place + 1);
-                views::service(id, row, rank, &self.starter, now())
+                views::service(&self.machine, id, rank, &self.starter, now()).ok_or_else(gone)?
             }
             Named::System(unit) => {
                 let units = self.machine.system_units();

@@ -5,7 +5,7 @@ use super::image::Checked;
 use super::packages::Found;
 use super::paths::{Paths, could_not, reason};
 use super::storage::{Place, Sharing};
-use super::{cgroup, gates, image, storage};
+use super::{cgroup, gates, image, notify, storage};
 use crate::limits::{OPEN_FILES_MAX, TMP_PARTS};
 use crate::sys;
 use hearth_model::cgroup::PAGE;
@@ -16,7 +16,7 @@ use hearth_model::manifest::{Grant, LinkKind, Listen, Manifest, Network};
 use hearth_model::plan::{
     Bind, BindAccess, FirstProcess, Identity, Plan, Ports, SeccompPlan, TcpPlan,
 };
-use hearth_model::protocol::{NetworkNs, StartService, Transport};
+use hearth_model::protocol::{Asked, NetworkNs, Notify, StartService, Transport};
 use hearth_model::{Bytes, PerMille, ServiceId, api};
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
@@ -35,6 +35,15 @@ pub struct Starter {
     pub data: PathBuf,
     /// Where that is; or why that is not known, and no limit of storage or of the disk can be applied.
     pub place: Result<Place, String>,
+}
+
+/// What a launch says beyond the manifest.
+#[derive(Clone, Copy, Debug)]
+pub struct Launch {
+    /// Who asks for it.
+    pub asked: Asked,
+    /// How many services stand below it, each needing the next.
+    pub depth: u8,
 }
 
 impl Starter {
@@ -98,14 +107,10 @@ impl Starter {
         &self,
         id: ServiceId,
         manifest: &Manifest,
+        launch: Launch,
     ) -> Result<(StartService, Vec<OwnedFd>), String> {
         let name = manifest.name();
-        let bytes = self
-            .plan(id, manifest)
-            .encode()
-            .map_err(|e| e.to_string())?;
-        let plan = sys::fd::sealed(c"plan", &bytes)
-            .map_err(|e| format!("could not put the plan into memory: {}", reason(&e)))?;
+        let plan = sealed(&self.plan(id, manifest))?;
         let open = |path: &Path| {
             let file = File::open(path).map_err(|e| could_not("open", path, &e))?;
             Ok::<OwnedFd, String>(OwnedFd::from(file))
@@ -118,6 +123,13 @@ impl Starter {
                 NetworkNs::Passed
             }
         };
+        let notify = if manifest.notifies() {
+            let owner = id.uid_base() + manifest.user();
+            fds.push(notify::open(&self.paths, name, owner)?);
+            Notify::Passed
+        } else {
+            Notify::None
+        };
         let record = StartService {
             id,
             name: name.clone(),
@@ -125,8 +137,22 @@ impl Starter {
             stop_signal: manifest.stop_signal(),
             stop_grace_ms: manifest.stop_grace_ms(),
             network,
+            notify,
+            active: manifest.active_when(),
+            asked: launch.asked,
+            depth: launch.depth,
         };
         Ok((record, fds))
+    }
+
+    /// The plan of the program that finds out whether a service is ready: its sandbox, another program.
+    ///
+    /// # Errors
+    /// A sentence that says why there is none.
+    pub fn probe(&self, id: ServiceId, manifest: &Manifest) -> Result<OwnedFd, String> {
+        let mut plan = self.plan(id, manifest);
+        plan.exec = manifest.probe_on(&self.gateway, id);
+        sealed(&plan)
     }
 
     fn plan(&self, id: ServiceId, manifest: &Manifest) -> Plan {
@@ -168,6 +194,15 @@ impl Starter {
                 BindAccess::ReadOnly,
             ));
         }
+        if manifest.notifies() {
+            let folder = self.paths.notify(name);
+            binds.push(bind(folder, notify::INSIDE, BindAccess::ReadOnly));
+            env.push((notify::VARIABLE.into(), notify::socket_inside()));
+        }
+        if let Some(ms) = manifest.watchdog_ms() {
+            let microseconds = u64::from(ms) * 1000;
+            env.push((notify::WATCHDOG_VARIABLE.into(), microseconds.to_string()));
+        }
         binds.extend(gates::binds(&self.paths, manifest));
         let tmp = (manifest.memory_max().0 / TMP_PARTS).max(PAGE);
         Plan {
@@ -196,6 +231,13 @@ impl Starter {
             first: FirstProcess::Program,
         }
     }
+}
+
+/// A plan as a memory file that nobody changes any more.
+fn sealed(plan: &Plan) -> Result<OwnedFd, String> {
+    let bytes = plan.encode().map_err(|e| e.to_string())?;
+    sys::fd::sealed(c"plan", &bytes)
+        .map_err(|e| format!("could not put the plan into memory: {}", reason(&e)))
 }
 
 /// Landlock's half of `[access]`: a routed service binds what it lists, and what the kernel chooses for it.

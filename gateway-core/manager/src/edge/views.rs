@@ -11,8 +11,8 @@ use crate::machine::room::Plan;
 use crate::machine::service::{Phase, Service as Row};
 use crate::sys;
 use hearth_model::api::{
-    BudgetLine, Congestion as CongestionJson, Kind, NatJson, RankRow, RefusalJson, SandboxJson,
-    Service, ShortJson, StartPlan, WanJson,
+    BudgetLine, Congestion as CongestionJson, Kind, LifeJson, NatJson, RankRow, RefusalJson,
+    SandboxJson, Service, ShortJson, StartPlan, WanJson,
 };
 use hearth_model::gateway::GatewayConfig;
 use hearth_model::protocol::{NetReport, SystemUnit, WanStatus, Zone};
@@ -25,20 +25,30 @@ const CONSOLE: &str = "web";
 
 /// A service's row; `rank` is its place, from 1.
 #[must_use]
-pub fn service(id: ServiceId, row: &Row, rank: usize, starter: &Starter, now: Tick) -> Service {
+pub fn service(
+    machine: &Machine,
+    id: ServiceId,
+    rank: usize,
+    starter: &Starter,
+    now: Tick,
+) -> Option<Service> {
+    let row = machine.service(id)?;
     let Starter { gateway, paths, .. } = starter;
     let manifest = row.package.as_ref().map(|package| &package.manifest);
     let counters = cgroup::counters(&paths.cgroup(&row.name));
     let since = match row.phase {
         Phase::Rest | Phase::Waiting { .. } => row.status.since,
-        Phase::WaitingForNetpath { since } => since,
-        Phase::MakingRoom | Phase::Preparing | Phase::Linking { .. } | Phase::Forwarding { .. } => {
-            now
-        }
+        Phase::WaitingForNetpath { since } | Phase::WaitingForNeeds { since } => since,
+        Phase::WaitingForDependents { .. }
+        | Phase::MakingRoom
+        | Phase::Preparing
+        | Phase::Linking { .. }
+        | Phase::Forwarding { .. } => now,
     };
-    Service {
+    Some(Service {
         name: row.name.to_string(),
         kind: Kind::Service,
+        life: life(machine, id, row),
         version: manifest.map_or_else(String::new, |m| m.version().to_owned()),
         title: manifest.map_or_else(|| row.name.to_string(), |m| m.title().to_owned()),
         state: row.state().to_string(),
@@ -61,6 +71,17 @@ pub fn service(id: ServiceId, row: &Row, rank: usize, starter: &Starter, now: Ti
             .map(|a| a.to_string()),
         listens: manifest.map_or_else(Vec::new, |m| {
             m.listen().iter().map(ToString::to_string).collect()
+        }),
+    })
+}
+
+fn life(machine: &Machine, id: ServiceId, row: &Row) -> LifeJson {
+    let needs = row.package.as_ref().map(|package| package.manifest.needs());
+    LifeJson {
+        waits: row.waits_for(&machine.needs(id)),
+        says: Some(row.watch.said().to_owned()).filter(|said| !said.is_empty()),
+        needs: needs.map_or_else(Vec::new, |needs| {
+            needs.iter().map(ToString::to_string).collect()
         }),
     }
 }
@@ -86,6 +107,7 @@ pub fn system(unit: SystemUnit, status: UnitStatus, firmware: &str, now: Tick) -
         state: status.state.to_string(),
         fault: status.fault.to_string(),
         message,
+        life: LifeJson::default(),
         wanted: true,
         rank: None,
         pid: status.pid,
@@ -111,7 +133,7 @@ pub fn table(machine: &Machine, starter: &Starter, firmware: &str, now: Tick) ->
         .map(|(unit, status)| system(unit, status, firmware, now));
     let services = (1..)
         .zip(machine.ranked())
-        .filter_map(|(rank, id)| Some(service(id, machine.service(id)?, rank, starter, now)));
+        .filter_map(|(rank, id)| service(machine, id, rank, starter, now));
     units.chain(services).collect()
 }
 

@@ -3,6 +3,7 @@
 use super::admission::Admitted;
 use super::register::Wanted;
 use super::service::{Asked, Cause, Phase, Row, Service, Trouble};
+use super::watch;
 use super::{Action, Greeting, Machine, Netpath, Object};
 use hearth_model::protocol::{InitRefusal, SystemUnit};
 use hearth_model::state::{Fault, UnitState, UnitStatus};
@@ -41,12 +42,19 @@ impl Machine {
         let Some(service) = self.services.get_mut(&id) else {
             return;
         };
-        let before = (service.status.state, service.status.pid);
+        let before = (
+            service.status.state,
+            service.status.readiness,
+            service.status.pid,
+        );
         service.follow(status, oom_kills);
         service.phase = match service.phase {
             Phase::Rest | Phase::Waiting { .. } => Phase::Rest,
+            // `follow_needs` goes on from there.
+            Phase::WaitingForDependents { .. } => service.phase,
             // A word about an earlier run does not end what is under way for the next one.
             Phase::MakingRoom
+            | Phase::WaitingForNeeds { .. }
             | Phase::Preparing
             | Phase::WaitingForNetpath { .. }
             | Phase::Linking { .. }
@@ -55,10 +63,11 @@ impl Machine {
         if service.is_running() && service.admitted.is_none() {
             service.admitted = Some(Admitted::running(service.asks()));
         }
-        if before != (status.state, status.pid) {
+        if before != (status.state, status.readiness, status.pid) {
             out.push(told(service, now));
         }
-        self.settle(id, out);
+        self.watch(id, watch::Event::Status(status), now, out);
+        self.settle(id, now, out);
     }
 
     /// PID 1 has told all: start what should run and does not, stop what should not and does.
@@ -77,11 +86,11 @@ impl Machine {
                 continue;
             };
             match (service.wanted, service.row, service.is_running()) {
-                (Wanted::Running, Row::Absent, _) => self.begin(id, Cause::Boot, out),
+                (Wanted::Running, Row::Absent, _) => self.begin(id, Cause::Boot, now, out),
                 // It ended by itself, or was given up: the manager's own restart changes nothing.
                 (Wanted::Running, Row::Held, _) => {}
                 (Wanted::Stopped, _, true) => self.stop(id, now, out),
-                (Wanted::Stopped, _, false) => self.settle(id, out),
+                (Wanted::Stopped, _, false) => self.settle(id, now, out),
             }
         }
         if self.netpath == Netpath::Up {
@@ -93,6 +102,7 @@ impl Machine {
         &mut self,
         id: Option<ServiceId>,
         reason: InitRefusal,
+        now: Tick,
         out: Out<'_>,
     ) {
         let Some((id, service)) = id.and_then(|id| Some((id, self.services.get_mut(&id)?))) else {
@@ -106,23 +116,26 @@ impl Machine {
         match (service.phase, reason) {
             (
                 Phase::Waiting {
-                    asked: Asked::Stop, ..
+                    asked: Asked::Stop | Asked::Withdraw,
+                    ..
                 },
                 InitRefusal::Unknown,
             ) => {
                 service.phase = Phase::Rest;
                 service.row = Row::Absent;
                 service.status = UnitStatus::default();
-                self.settle(id, out);
+                self.settle(id, now, out);
             }
             (Phase::Waiting { .. }, reason) => self.fail(id, Trouble::Init(reason), out),
             (
                 Phase::Rest
                 | Phase::MakingRoom
+                | Phase::WaitingForNeeds { .. }
                 | Phase::Preparing
                 | Phase::WaitingForNetpath { .. }
                 | Phase::Linking { .. }
-                | Phase::Forwarding { .. },
+                | Phase::Forwarding { .. }
+                | Phase::WaitingForDependents { .. },
                 reason,
             ) => {
                 let object = Object::Service(service.name.clone());

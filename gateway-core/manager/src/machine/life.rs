@@ -1,11 +1,11 @@
 //! What each event does to a service, phase by phase.
 
 use super::admission::Refusal;
+use super::needs::Needs;
 use super::register::Wanted;
 use super::service::{Asked, Cause, Phase, Row, Service, Trouble};
 use super::{Action, Machine, Netpath, Object, overdue_at};
 use crate::limits::INIT_ANSWER_MS;
-use hearth_model::protocol::Link;
 use hearth_model::state::UnitState;
 use hearth_model::{ServiceId, ServiceName, Tick};
 use log::Level;
@@ -20,20 +20,41 @@ impl Machine {
             return;
         };
         service.wanted = Wanted::Running;
+        for other in self.all_needed(id) {
+            let Some(need) = self.services.get(&other) else {
+                continue;
+            };
+            // One that runs, or will by itself, is left alone.
+            if need.wanted == Wanted::Stopped || need.state() == UnitState::Idle {
+                self.start_one(other, now, out);
+            }
+        }
+        self.start_one(id, now, out);
+    }
+
+    fn start_one(&mut self, id: ServiceId, now: Tick, out: Out<'_>) {
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        service.wanted = Wanted::Running;
         match (service.phase, service.status.state) {
-            (Phase::Rest, UnitState::Idle) => self.begin(id, Cause::Person, out),
+            (Phase::Rest, UnitState::Idle) => self.begin(id, Cause::Person, now, out),
             (Phase::Rest, UnitState::Stopping)
             | (
                 Phase::Waiting {
-                    asked: Asked::Stop, ..
+                    asked: Asked::Stop | Asked::Withdraw,
+                    ..
                 },
                 _,
             ) => service.start_after_stop = true,
+            // It has not been asked to end yet.
+            (Phase::WaitingForDependents { .. }, _) => service.phase = Phase::Rest,
             // It waits for its next try: try now.
             (Phase::Rest, UnitState::Restarting) => self.send_restart(id, now, out),
             (Phase::Rest, UnitState::Starting | UnitState::Active) => {}
             (
                 Phase::MakingRoom
+                | Phase::WaitingForNeeds { .. }
                 | Phase::Preparing
                 | Phase::WaitingForNetpath { .. }
                 | Phase::Linking { .. }
@@ -53,8 +74,9 @@ impl Machine {
             .get(&id)
             .map(|service| (service.phase, service.status.state))
         {
+            // What it was about to end for is over.
             Some((
-                Phase::Rest,
+                Phase::Rest | Phase::WaitingForDependents { .. },
                 UnitState::Starting | UnitState::Active | UnitState::Restarting,
             )) => {
                 if let Some(service) = self.services.get_mut(&id) {
@@ -87,22 +109,29 @@ impl Machine {
         service.wanted = Wanted::Stopped;
         service.start_after_stop = false;
         service.trouble = None;
-        let asked = Phase::Waiting {
-            asked: Asked::Stop,
-            until: now.after_ms(INIT_ANSWER_MS),
-        };
         match (service.phase, service.status.state) {
             (Phase::Rest, UnitState::Starting | UnitState::Active | UnitState::Restarting)
             // PID 1 takes requests in order: the stop comes after what it was asked before.
             | (Phase::Waiting { asked: Asked::Start | Asked::Restart, .. }, _) => {
-                service.phase = asked;
-                out.push(Action::SendStop(id));
+                self.end(id, Asked::Stop, now, out);
             }
-            (Phase::Rest, UnitState::Idle) => self.settle(id, out),
+            (Phase::Rest, UnitState::Idle) => self.settle(id, now, out),
+            // It ends already, and this is why, now.
+            (Phase::WaitingForDependents { until, .. }, _) => {
+                service.phase = Phase::WaitingForDependents {
+                    asked: Asked::Stop,
+                    until,
+                };
+            }
+            // PID 1 is told that it is to rest: it might start it again by itself.
+            (Phase::Waiting { asked: Asked::Withdraw, .. }, _) => {
+                self.end(id, Asked::Stop, now, out);
+            }
             (Phase::Rest, UnitState::Stopping)
             | (Phase::Waiting { asked: Asked::Stop, .. }, _) => {}
             (
                 Phase::MakingRoom
+                | Phase::WaitingForNeeds { .. }
                 | Phase::Preparing
                 | Phase::WaitingForNetpath { .. }
                 | Phase::Linking { .. }
@@ -110,67 +139,7 @@ impl Machine {
                 _,
             ) => {
                 service.phase = Phase::Rest;
-                self.settle(id, out);
-            }
-        }
-    }
-
-    // --- the gateway's own networks ---
-
-    /// Services have other links. What runs with an old one is ended and started anew: its addresses, its gates
-    /// and what its plan says of the home are of before. What the household wants stays.
-    pub(super) fn relink(
-        &mut self,
-        links: Vec<(ServiceId, Option<Link>)>,
-        now: Tick,
-        out: Out<'_>,
-    ) {
-        for (id, link) in links {
-            let Some(service) = self.services.get_mut(&id) else {
-                continue;
-            };
-            let Some(package) = &mut service.package else {
-                continue;
-            };
-            package.link = link;
-            if link.is_none() {
-                continue;
-            }
-            match (service.phase, service.status.state) {
-                (Phase::Rest, UnitState::Starting | UnitState::Active | UnitState::Restarting)
-                | (
-                    Phase::Waiting {
-                        asked: Asked::Start | Asked::Restart,
-                        ..
-                    },
-                    _,
-                ) => {
-                    service.start_after_stop = true;
-                    service.phase = Phase::Waiting {
-                        asked: Asked::Stop,
-                        until: now.after_ms(INIT_ANSWER_MS),
-                    };
-                    out.push(Action::SendStop(id));
-                }
-                // What is promised to it stays so.
-                (
-                    Phase::WaitingForNetpath { .. }
-                    | Phase::Linking { .. }
-                    | Phase::Forwarding { .. },
-                    _,
-                ) => {
-                    service.phase = Phase::Preparing;
-                    out.push(Action::Prepare(id));
-                }
-                // Its next start is with the new link; a start that was waited for too.
-                (Phase::Rest, UnitState::Idle | UnitState::Stopping)
-                | (
-                    Phase::Waiting {
-                        asked: Asked::Stop, ..
-                    },
-                    _,
-                )
-                | (Phase::Preparing | Phase::MakingRoom, _) => {}
+                self.settle(id, now, out);
             }
         }
     }
@@ -178,12 +147,15 @@ impl Machine {
     // --- a start ---
 
     /// The first step of a start of something that is at rest.
-    pub(super) fn begin(&mut self, id: ServiceId, cause: Cause, out: Out<'_>) {
+    pub(super) fn begin(&mut self, id: ServiceId, cause: Cause, now: Tick, out: Out<'_>) {
         if let Some(service) = self.services.get_mut(&id) {
             // What was promised for its last run is asked for anew.
             service.admitted = None;
             // Its group is made anew.
             service.ranked = None;
+        }
+        if !self.may_begin(id, cause, now, out) {
+            return;
         }
         let held = self.held(id);
         let bridged_elsewhere = self.bridged_elsewhere(id);
@@ -219,6 +191,28 @@ impl Machine {
         }
     }
 
+    /// Whether what a service needs is there; else its start waits, or has failed.
+    fn may_begin(&mut self, id: ServiceId, cause: Cause, now: Tick, out: Out<'_>) -> bool {
+        let trouble = match (self.cycle(id), self.needs(id)) {
+            (Some(way), _) => Trouble::Cycle(way),
+            (None, Needs::Missing(missing)) => Trouble::Need(missing),
+            (None, Needs::Met) => return true,
+            (None, Needs::NotYet(_)) => {
+                if let Some(service) = self.services.get_mut(&id) {
+                    service.cause = cause;
+                    service.trouble = None;
+                    service.phase = Phase::WaitingForNeeds { since: now };
+                }
+                return false;
+            }
+        };
+        if let Some(service) = self.services.get_mut(&id) {
+            service.cause = cause;
+        }
+        self.fail(id, trouble, out);
+        false
+    }
+
     /// Another service that has the one address of bridged services (of its network: the home's, or the
     /// guests'), if this one wants it.
     fn bridged_elsewhere(&self, id: ServiceId) -> Option<ServiceName> {
@@ -244,10 +238,12 @@ impl Machine {
             // It was stopped meanwhile.
             Phase::Rest
             | Phase::MakingRoom
+            | Phase::WaitingForNeeds { .. }
             | Phase::WaitingForNetpath { .. }
             | Phase::Linking { .. }
             | Phase::Forwarding { .. }
-            | Phase::Waiting { .. } => {}
+            | Phase::Waiting { .. }
+            | Phase::WaitingForDependents { .. } => {}
         }
     }
 
@@ -258,6 +254,34 @@ impl Machine {
                 until: now.after_ms(INIT_ANSWER_MS),
             };
             out.push(Action::Launch(id));
+        }
+    }
+
+    /// [`Action::Prepare`] or [`Action::Launch`] failed; of a start that is not under way any more, nobody
+    /// wants to know.
+    pub(super) fn failed(&mut self, id: ServiceId, text: String, out: Out<'_>) {
+        match self.services.get(&id).map(|service| service.phase) {
+            Some(
+                Phase::Preparing
+                | Phase::Waiting {
+                    asked: Asked::Start,
+                    ..
+                },
+            ) => self.fail(id, Trouble::Prepare(text), out),
+            Some(
+                Phase::Rest
+                | Phase::MakingRoom
+                | Phase::WaitingForNeeds { .. }
+                | Phase::WaitingForNetpath { .. }
+                | Phase::Linking { .. }
+                | Phase::Forwarding { .. }
+                | Phase::Waiting {
+                    asked: Asked::Stop | Asked::Restart | Asked::Withdraw,
+                    ..
+                }
+                | Phase::WaitingForDependents { .. },
+            )
+            | None => {}
         }
     }
 
@@ -292,7 +316,7 @@ impl Machine {
     }
 
     /// What follows from being at rest and not running: a start that was waited for, or the end.
-    pub(super) fn settle(&mut self, id: ServiceId, out: Out<'_>) {
+    pub(super) fn settle(&mut self, id: ServiceId, now: Tick, out: Out<'_>) {
         let Some(service) = self.services.get_mut(&id) else {
             return;
         };
@@ -300,7 +324,7 @@ impl Machine {
             return;
         }
         if core::mem::take(&mut service.start_after_stop) {
-            self.begin(id, Cause::Person, out);
+            self.begin(id, Cause::Person, now, out);
             return;
         }
         let is_over = service.wanted == Wanted::Stopped || service.package.is_none();
@@ -325,6 +349,7 @@ impl Machine {
     // --- time ---
 
     pub(super) fn deadline(&mut self, now: Tick, out: Out<'_>) {
+        self.watch_time(now, out);
         let late: Vec<(ServiceId, Phase)> = self
             .services()
             .filter(|(_, service)| overdue_at(service.phase).is_some_and(|until| until <= now))
@@ -338,8 +363,11 @@ impl Machine {
                 Phase::Waiting { .. } => self.fail(id, Trouble::InitSilent, out),
                 Phase::Rest
                 | Phase::MakingRoom
+                | Phase::WaitingForNeeds { .. }
                 | Phase::Preparing
-                | Phase::WaitingForNetpath { .. } => {}
+                | Phase::WaitingForNetpath { .. }
+                // `follow_needs` goes on.
+                | Phase::WaitingForDependents { .. } => {}
             }
         }
     }

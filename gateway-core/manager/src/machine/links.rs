@@ -54,19 +54,23 @@ impl Machine {
                 Phase::WaitingForNetpath { .. }
                 | Phase::Linking { .. }
                 | Phase::Forwarding { .. } => self.attach(id, now, out),
-                Phase::Rest | Phase::Waiting { .. } if service.is_running() => {
+                Phase::Rest | Phase::Waiting { .. } | Phase::WaitingForDependents { .. }
+                    if service.is_running() =>
+                {
                     link_again(service, id, shares.get(&id), out);
                 }
-                Phase::Waiting { .. } => link_again(service, id, shares.get(&id), out),
+                Phase::Waiting { .. } | Phase::WaitingForDependents { .. } => {
+                    link_again(service, id, shares.get(&id), out);
+                }
                 Phase::Rest if blames_netpath && service.wanted == Wanted::Running => {
                     let cause = service.cause;
-                    self.begin(id, cause, out);
+                    self.begin(id, cause, now, out);
                 }
                 Phase::Rest => {
                     service.outstanding += 1;
                     out.push(Action::Detach(id));
                 }
-                Phase::MakingRoom | Phase::Preparing => {}
+                Phase::MakingRoom | Phase::WaitingForNeeds { .. } | Phase::Preparing => {}
             }
         }
     }
@@ -82,9 +86,11 @@ impl Machine {
                 }
                 phase @ (Phase::Rest
                 | Phase::MakingRoom
+                | Phase::WaitingForNeeds { .. }
                 | Phase::Preparing
                 | Phase::WaitingForNetpath { .. }
-                | Phase::Waiting { .. }) => phase,
+                | Phase::Waiting { .. }
+                | Phase::WaitingForDependents { .. }) => phase,
             };
         }
     }
@@ -127,8 +133,11 @@ impl Machine {
                 };
                 out.extend(forwards.into_iter().map(Action::Forward));
             }
-            Phase::Rest | Phase::Waiting { .. } => service.link_trouble = None,
+            Phase::Rest | Phase::Waiting { .. } | Phase::WaitingForDependents { .. } => {
+                service.link_trouble = None;
+            }
             Phase::MakingRoom
+            | Phase::WaitingForNeeds { .. }
             | Phase::Preparing
             | Phase::WaitingForNetpath { .. }
             | Phase::Linking { .. }
@@ -150,11 +159,13 @@ impl Machine {
             }
             Phase::Rest
             | Phase::MakingRoom
+            | Phase::WaitingForNeeds { .. }
             | Phase::Preparing
             | Phase::WaitingForNetpath { .. }
             | Phase::Linking { .. }
             | Phase::Forwarding { .. }
-            | Phase::Waiting { .. } => {}
+            | Phase::Waiting { .. }
+            | Phase::WaitingForDependents { .. } => {}
         }
     }
 
@@ -176,7 +187,9 @@ impl Machine {
             Phase::Linking { .. } | Phase::Forwarding { .. } if due => {
                 self.fail(id, Trouble::Network(text), out);
             }
-            Phase::Rest | Phase::Waiting { .. } if service.is_running() => {
+            Phase::Rest | Phase::Waiting { .. } | Phase::WaitingForDependents { .. }
+                if service.is_running() =>
+            {
                 let object = Object::Service(service.name.clone());
                 let line = format!("its network link is gone: {text}");
                 service.link_trouble = Some(text);
@@ -185,11 +198,13 @@ impl Machine {
             // There was nothing to remove.
             Phase::Rest
             | Phase::MakingRoom
+            | Phase::WaitingForNeeds { .. }
             | Phase::Preparing
             | Phase::WaitingForNetpath { .. }
             | Phase::Linking { .. }
             | Phase::Forwarding { .. }
-            | Phase::Waiting { .. } => {}
+            | Phase::Waiting { .. }
+            | Phase::WaitingForDependents { .. } => {}
         }
     }
 

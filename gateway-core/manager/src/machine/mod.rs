@@ -11,8 +11,11 @@ pub mod doctor;
 pub mod forwards;
 pub mod killed;
 pub mod lines;
+pub mod needs;
 pub mod networks;
+pub mod notes;
 pub mod pace;
+pub mod ports;
 pub mod promise;
 pub mod rank;
 pub mod ranking;
@@ -21,13 +24,17 @@ pub mod room;
 pub mod service;
 pub mod trouble;
 pub mod usage;
+pub mod watch;
 
 mod choice;
 mod init;
 mod life;
 mod links;
+mod relink;
+mod sight;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use admission::{Budget, Promise};
 use core::fmt;
@@ -36,11 +43,13 @@ use hearth_model::state::UnitStatus;
 use hearth_model::{BitsPerSec, Bytes, ServiceId, ServiceName, Tick};
 use killed::Killed;
 use log::Level;
+use notes::Note;
 use ranking::Rank;
 use register::Wanted;
 use room::Making;
 use service::{Package, Phase, Service};
 use std::collections::BTreeMap;
+use watch::Outcome;
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,6 +112,10 @@ pub enum Event {
     Relink(Vec<(ServiceId, Option<Link>)>),
     /// The kernel killed a process of this service for a system call.
     Killed(ServiceId, Killed),
+    /// It said something at its notify socket.
+    Noted(ServiceId, Note),
+    /// A look at the run of this process, by port or probe, came to this.
+    Looked(ServiceId, u32, Outcome),
     /// [`Machine::next_deadline`] has come.
     Deadline,
 }
@@ -118,6 +131,10 @@ pub enum Action {
     SendStop(ServiceId),
     /// Ask PID 1 to end and start it.
     SendRestart(ServiceId),
+    /// Ask PID 1 to end it, since what it needs is not there.
+    SendWithdraw(ServiceId),
+    /// What is found of the run of a process by its manifest.
+    Watch(ServiceId, watch::Action),
     /// Ask PID 1 to give up its row.
     SendForget(ServiceId),
     /// Ask netpath for a link with this share of the line.
@@ -279,7 +296,7 @@ impl Machine {
                 self.follow(id, status, oom_kills, now, out);
             }
             Event::InitSystem(unit, status) => self.follow_system(unit, status, out),
-            Event::InitRefused(id, reason) => self.init_refused(id, reason, out),
+            Event::InitRefused(id, reason) => self.init_refused(id, reason, now, out),
             Event::NetUp => self.net_up(now, out),
             Event::NetDown => self.net_down(now),
             Event::Attached(id) => self.attached(id, now, out),
@@ -289,7 +306,7 @@ impl Machine {
             Event::Forwarded(id) => self.forwarded(id, now, out),
             Event::NetRefused(id, reason) => self.net_refused(id, reason, out),
             Event::Prepared(id) => self.prepared(id, now, out),
-            Event::Failed(id, text) => self.fail(id, service::Trouble::Prepare(text), out),
+            Event::Failed(id, text) => self.failed(id, text, out),
             Event::Start(id) => self.start(id, now, out),
             Event::Stop(id) => self.stop(id, now, out),
             Event::StartWithRoom(id) => self.start_with_room(id, now, out),
@@ -298,10 +315,15 @@ impl Machine {
             Event::Line(up, down) => self.budget.line(up, down),
             Event::Relink(links) => self.relink(links, now, out),
             Event::Killed(id, killed) => self.killed(id, killed, out),
+            Event::Noted(id, note) => self.noted(id, note, now, out),
+            Event::Looked(id, pid, outcome) => {
+                self.watch(id, watch::Event::Looked(pid, outcome), now, out);
+            }
             Event::Deadline => self.deadline(now, out),
         }
+        self.follow_needs(now, out);
         self.make_room(now, out);
-        self.try_refused(out);
+        self.try_refused(now, out);
         self.apply_ranks(out);
         actions
     }
@@ -311,7 +333,8 @@ impl Machine {
     pub fn next_deadline(&self) -> Option<Tick> {
         self.services
             .values()
-            .filter_map(|service| overdue_at(service.phase))
+            .flat_map(|service| [overdue_at(service.phase), service.watch.next_deadline()])
+            .flatten()
             .min()
     }
 }
@@ -319,11 +342,14 @@ impl Machine {
 /// When the answer that a phase waits for is overdue.
 fn overdue_at(phase: Phase) -> Option<Tick> {
     match phase {
-        Phase::Rest | Phase::MakingRoom | Phase::Preparing | Phase::WaitingForNetpath { .. } => {
-            None
-        }
+        Phase::Rest
+        | Phase::MakingRoom
+        | Phase::WaitingForNeeds { .. }
+        | Phase::Preparing
+        | Phase::WaitingForNetpath { .. } => None,
         Phase::Linking { until }
         | Phase::Forwarding { until, .. }
-        | Phase::Waiting { until, .. } => Some(until),
+        | Phase::Waiting { until, .. }
+        | Phase::WaitingForDependents { until, .. } => Some(until),
     }
 }

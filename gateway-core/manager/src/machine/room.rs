@@ -161,7 +161,7 @@ impl Machine {
         while let Some(making) = &self.making {
             let (id, stage) = (making.id, making.stage);
             let next = match stage {
-                Stage::Ending => self.ending(out),
+                Stage::Ending => self.ending(now, out),
                 Stage::Starting => self.starting(now, out),
                 Stage::Undoing => self.undoing(id, now, out),
             };
@@ -174,7 +174,7 @@ impl Machine {
     }
 
     /// Whether all have ended that should.
-    fn ending(&mut self, out: Out<'_>) -> Option<Stage> {
+    fn ending(&mut self, now: Tick, out: Out<'_>) -> Option<Stage> {
         let making = self.making.as_ref()?;
         let (id, service) = (making.id, self.services.get(&making.id)?);
         let mut rows = making.stops.iter().filter_map(|id| self.services.get(id));
@@ -194,7 +194,7 @@ impl Machine {
             service.phase = Phase::Rest;
             // What PID 1 runs already needs no start.
             if !service.is_running() {
-                self.begin(id, Cause::Person, out);
+                self.begin(id, Cause::Person, now, out);
             }
         }
         Some(Stage::Starting)
@@ -269,7 +269,7 @@ impl Machine {
 
     /// Tries those again that should run and were refused, the highest rank first: something was given
     /// back, or the ranking has changed.
-    pub(super) fn try_refused(&mut self, out: Out<'_>) {
+    pub(super) fn try_refused(&mut self, now: Tick, out: Out<'_>) {
         let refused =
             |service: &super::Service| matches!(service.trouble, Some(Trouble::Refused(_)));
         if self.making.is_some() || !self.services.values().any(refused) {
@@ -285,7 +285,7 @@ impl Machine {
                 && (service.phase, service.status.state) == (Phase::Rest, UnitState::Idle);
             if waits && self.budget.admit(service.asks(), self.held(id)).is_ok() {
                 let cause = service.cause;
-                self.begin(id, cause, out);
+                self.begin(id, cause, now, out);
             }
         }
     }

@@ -2,15 +2,15 @@
 //! to tell a person.
 
 use super::admission::{Admitted, Promise};
-use super::killed::{Kills, SIGSYS};
+use super::killed::Kills;
 use super::ranking::Rank;
 use super::register::Wanted;
 pub use super::trouble::Trouble;
-use crate::limits::NETPATH_WAIT_MS;
+use super::watch::Watch;
 use hearth_model::manifest::{Manifest, Network};
 use hearth_model::protocol::{Forward, Link, NetworkShare};
 use hearth_model::state::{Fault, LastExit, UnitState, UnitStatus};
-use hearth_model::{Bytes, ServiceId, ServiceName, Tick};
+use hearth_model::{ServiceId, ServiceName, Tick};
 
 /// A package that can be started.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +49,8 @@ pub enum Asked {
     Stop,
     /// To end it and start it again.
     Restart,
+    /// To end it, since what it needs is not there.
+    Withdraw,
 }
 
 /// What is under way in the manager.
@@ -58,6 +60,11 @@ pub enum Phase {
     Rest,
     /// Others end, which makes room for it.
     MakingRoom,
+    /// Its start waits until what it needs is Active.
+    WaitingForNeeds {
+        /// Since when.
+        since: Tick,
+    },
     /// Its image, data folder and limits are being made.
     Preparing,
     /// Its link waits until netpath is there.
@@ -82,6 +89,13 @@ pub enum Phase {
         /// For what.
         asked: Asked,
         /// When its answer is overdue.
+        until: Tick,
+    },
+    /// It runs, and ends when those have ended that need it.
+    WaitingForDependents {
+        /// What PID 1 is asked for then.
+        asked: Asked,
+        /// When it is asked all the same.
         until: Tick,
     },
 }
@@ -143,6 +157,8 @@ pub struct Service {
     pub ended_by_oom: bool,
     /// Processes of this run that were killed for a system call.
     pub kills: Kills,
+    /// Whether its run is ready, and lives.
+    pub watch: Watch,
 }
 
 impl Service {
@@ -168,6 +184,7 @@ impl Service {
             oom_kills: 0,
             ended_by_oom: false,
             kills: Kills::default(),
+            watch: Watch::default(),
         }
     }
 
@@ -217,7 +234,7 @@ impl Service {
         self.row = Row::Held;
         match self.trouble {
             // Its end is a part of that.
-            Some(Trouble::Undone(_)) => {}
+            Some(Trouble::Undone(_) | Trouble::Need(_)) => {}
             Some(_) | None => self.trouble = None,
         }
     }
@@ -228,6 +245,7 @@ impl Service {
         match self.phase {
             Phase::Rest => self.status.state,
             Phase::MakingRoom
+            | Phase::WaitingForNeeds { .. }
             | Phase::Preparing
             | Phase::WaitingForNetpath { .. }
             | Phase::Linking { .. }
@@ -237,8 +255,10 @@ impl Service {
                 ..
             } => UnitState::Starting,
             Phase::Waiting {
-                asked: Asked::Stop, ..
-            } => UnitState::Stopping,
+                asked: Asked::Stop | Asked::Withdraw,
+                ..
+            }
+            | Phase::WaitingForDependents { .. } => UnitState::Stopping,
         }
     }
 
@@ -247,8 +267,33 @@ impl Service {
     pub fn fault(&self) -> Fault {
         match (&self.trouble, self.cause) {
             (None, _) => self.status.fault,
-            (Some(_), Cause::Person) => Fault::FailureOnStart,
-            (Some(_), Cause::Boot) => Fault::FailureOnAutoStart,
+            (Some(Trouble::Need(_)), _) => Fault::DependencyFailure,
+            (Some(Trouble::Cycle(_)), _) => Fault::UnStartable,
+            (
+                Some(
+                    Trouble::Refused(_)
+                    | Trouble::AddressTaken(_)
+                    | Trouble::Prepare(_)
+                    | Trouble::Network(_)
+                    | Trouble::NetworkSilent
+                    | Trouble::Init(_)
+                    | Trouble::InitSilent
+                    | Trouble::Undone(_),
+                ),
+                cause,
+            ) => match cause {
+                Cause::Person => Fault::FailureOnStart,
+                Cause::Boot => Fault::FailureOnAutoStart,
+            },
+        }
+    }
+
+    /// Whether it does not run for want of another service.
+    #[must_use]
+    pub fn blames_a_need(&self) -> bool {
+        match &self.trouble {
+            Some(trouble) => matches!(trouble, Trouble::Need(_)),
+            None => self.status.fault == Fault::DependencyFailure,
         }
     }
 
@@ -261,88 +306,5 @@ impl Service {
                 UnitState::Idle | UnitState::Active | UnitState::Restarting => true,
                 UnitState::Starting | UnitState::Stopping => false,
             }
-    }
-
-    /// One sentence: why it is not as asked and what to do. Empty where all is well.
-    #[must_use]
-    pub fn message(&self, now: Tick) -> String {
-        match self.phase {
-            Phase::WaitingForNetpath { since } if now.since_ms(since) > NETPATH_WAIT_MS => {
-                return "it waits for hearth-netpath, which makes its network link".to_owned();
-            }
-            Phase::Rest
-            | Phase::MakingRoom
-            | Phase::Preparing
-            | Phase::WaitingForNetpath { .. }
-            | Phase::Linking { .. }
-            | Phase::Forwarding { .. }
-            | Phase::Waiting { .. } => {}
-        }
-        if let Some(trouble) = &self.trouble {
-            return trouble.words();
-        }
-        match self.state() {
-            UnitState::Starting | UnitState::Active | UnitState::Stopping => self.running_message(),
-            UnitState::Restarting => format!("{}; it is started again by itself", self.end()),
-            UnitState::Idle => self.idle_message(),
-        }
-    }
-
-    fn running_message(&self) -> String {
-        match (&self.link_trouble, &self.package) {
-            (Some(reason), _) => {
-                let name = &self.name;
-                format!("its network link is gone: {reason}; try `hearth restart {name}`")
-            }
-            (None, None) => "its package is gone; stop it, or install the package again".to_owned(),
-            (None, Some(_)) => String::new(),
-        }
-    }
-
-    fn idle_message(&self) -> String {
-        let name = &self.name;
-        match self.status.fault {
-            Fault::NoFault => match (self.wanted, self.status.last_exit) {
-                (Wanted::Stopped, _) | (Wanted::Running, LastExit::None) => String::new(),
-                (Wanted::Running, _) => {
-                    format!("{}, and its manifest asks for no new start", self.end())
-                }
-            },
-            Fault::FailureOnStop => {
-                "it did not end within its grace time (health.stop-grace) and was killed".to_owned()
-            }
-            Fault::UnStartable => format!(
-                "{}; it failed too often and is left alone: see `hearth logs {name}`, then \
-                 `hearth start {name}`",
-                self.end()
-            ),
-            Fault::FailureOnStart
-            | Fault::FailureOnAutoStart
-            | Fault::FailureWhileActive
-            | Fault::DependencyFailure => {
-                format!("{}; see `hearth logs {name}`", self.end())
-            }
-        }
-    }
-
-    /// How the last run ended.
-    fn end(&self) -> String {
-        if self.ended_by_oom {
-            let max = self
-                .package
-                .as_ref()
-                .map_or(Bytes(0), |p| p.manifest.memory_max());
-            return format!(
-                "the kernel killed it, since it needed more memory than its limit of {max}; raise \
-                 resources.memory.max in its manifest"
-            );
-        }
-        match self.status.last_exit {
-            LastExit::None => "it has not run".to_owned(),
-            LastExit::Code(code) => format!("it ended with exit status {code}"),
-            LastExit::Signal(SIGSYS) => self.kills.end(),
-            LastExit::Signal(signal) => format!("it was killed by signal {signal}"),
-            LastExit::Step(failure) => failure.to_string(),
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! Why a request came to nothing, in words.
 
 use super::admission::Refusal;
+use super::needs::Missing;
 use hearth_model::ServiceName;
 use hearth_model::protocol::InitRefusal;
 
@@ -21,6 +22,10 @@ pub enum Trouble {
     Init(InitRefusal),
     /// PID 1 did not answer in time.
     InitSilent,
+    /// What it needs is not there.
+    Need(Missing),
+    /// It needs itself, by this way.
+    Cycle(Vec<ServiceName>),
     /// Others ended for it, and it did not run: the text says why, and who runs again.
     Undone(String),
 }
@@ -35,6 +40,15 @@ impl Trouble {
                 "there is one address for a bridged service and {by} has it; stop {by} first"
             ),
             Trouble::Prepare(text) | Trouble::Network(text) | Trouble::Undone(text) => text.clone(),
+            Trouble::Need(missing) => missing.words(),
+            Trouble::Cycle(way) => {
+                let way: Vec<&str> = way.iter().map(ServiceName::as_str).collect();
+                format!(
+                    "it needs itself ({}): nobody of these can be the first; change service.needs in one \
+                     of their manifests",
+                    way.join(" needs ")
+                )
+            }
             Trouble::NetworkSilent => {
                 "hearth-netpath did not answer; try `hearth restart hearth-netpath`".to_owned()
             }
@@ -51,6 +65,8 @@ impl Trouble {
             Trouble::Refused(_)
             | Trouble::AddressTaken(_)
             | Trouble::Prepare(_)
+            | Trouble::Need(_)
+            | Trouble::Cycle(_)
             | Trouble::Undone(_)
             | Trouble::Init(_)
             | Trouble::InitSilent => false,

@@ -8,6 +8,7 @@ pub mod fd;
 pub mod image;
 pub mod machine;
 pub mod node;
+pub mod notify;
 pub mod socket;
 pub mod storage;
 pub mod timer;

@@ -3,8 +3,10 @@
 
 use super::record::{pair, receive, send};
 use hearth_model::limits::PROTOCOL_VERSION;
-use hearth_model::protocol::{FromInit, InitRefusal, SystemUnit, ToInit};
-use hearth_model::state::{Fault, LastExit, UnitState, UnitStatus};
+use hearth_model::protocol::{
+    ActiveWhen, Condemned, FromInit, InitRefusal, Notify, SystemUnit, ToInit,
+};
+use hearth_model::state::{Fault, LastExit, Readiness, UnitState, UnitStatus};
 use hearth_model::{ServiceId, ServiceName};
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
@@ -18,8 +20,9 @@ pub struct Row {
     /// Where the service would print.
     pub output: OwnedFd,
     read_end: OwnedFd,
-    /// What came with its start: plan, cgroup, network namespace.
+    /// What came with its start: plan, cgroup, network namespace, notify socket.
     pub fds: Vec<OwnedFd>,
+    notify: Option<usize>,
 }
 
 #[derive(Default)]
@@ -27,6 +30,8 @@ pub struct Table {
     pub rows: BTreeMap<ServiceId, Row>,
     /// Every request, as `start web`.
     pub asked: Vec<String>,
+    /// Probes that were asked for.
+    pub probes: Vec<(ServiceId, u32)>,
     socket: Option<Arc<OwnedFd>>,
     next_pid: u32,
 }
@@ -83,6 +88,12 @@ impl Init {
                 &[],
             );
         });
+    }
+
+    /// Says something to the manager.
+    pub fn say(&self, record: &FromInit) {
+        let socket = self.with(|table| table.socket.clone().unwrap());
+        send(&socket, record, &[]);
     }
 
     /// Prints as the service.
@@ -145,16 +156,57 @@ impl Table {
                     status,
                     output: output.into(),
                     read_end: read_end.into(),
+                    notify: (start.notify == Notify::Passed).then_some(fds.len() - 1),
                     fds,
                 };
                 row.tell(socket);
                 self.rows.insert(start.id, row);
-                self.change(socket, start.id, UnitState::Active);
+                match start.active {
+                    ActiveWhen::Executed => self.change(socket, start.id, UnitState::Active),
+                    ActiveWhen::Ready => self.is_awaited(socket, start.id),
+                }
             }
             ToInit::Stop { id } => {
                 self.asked.push(format!("stop {}", self.name(id)));
                 self.change(socket, id, UnitState::Stopping);
                 self.change(socket, id, UnitState::Idle);
+            }
+            ToInit::Withdraw { id } => {
+                self.asked.push(format!("withdraw {}", self.name(id)));
+                self.change(socket, id, UnitState::Stopping);
+                if let Some(row) = self.rows.get_mut(&id) {
+                    row.status.state = UnitState::Idle;
+                    row.status.pid = 0;
+                    row.status.fault = Fault::DependencyFailure;
+                    let status = row.status;
+                    send(socket, &FromInit::Status { id, status }, &[]);
+                }
+            }
+            ToInit::Ready { id, pid } => {
+                self.asked.push(format!("ready {}", self.name(id)));
+                if self.rows.get(&id).is_some_and(|row| row.status.pid == pid) {
+                    self.change(socket, id, UnitState::Active);
+                }
+            }
+            ToInit::Condemn { id, pid, why } => {
+                self.asked
+                    .push(format!("condemn {} {why:?}", self.name(id)));
+                let Some(row) = self.rows.get_mut(&id).filter(|row| row.status.pid == pid) else {
+                    return;
+                };
+                row.status.state = UnitState::Restarting;
+                row.status.readiness = Readiness::NotAsked;
+                row.status.pid = 0;
+                (row.status.fault, row.status.last_exit) = match why {
+                    Condemned::NotReady => (Fault::FailureOnStart, LastExit::NotReady),
+                    Condemned::Hung => (Fault::FailureWhileActive, LastExit::Hung),
+                };
+                let status = row.status;
+                send(socket, &FromInit::Status { id, status }, &[]);
+            }
+            ToInit::Probe { id, pid } => {
+                self.asked.push(format!("probe {}", self.name(id)));
+                self.probes.push((id, pid));
             }
             ToInit::Restart { id } => {
                 self.asked.push(format!("restart {}", self.name(id)));
@@ -169,6 +221,15 @@ impl Table {
             }
             ToInit::Shutdown { kind } => self.asked.push(format!("shutdown {kind:?}")),
         }
+    }
+
+    /// Its program runs, and is not ready.
+    fn is_awaited(&mut self, socket: &OwnedFd, id: ServiceId) {
+        let row = self.rows.get_mut(&id).unwrap();
+        row.status.readiness = Readiness::Awaited;
+        row.status.since = super::now();
+        let status = row.status;
+        send(socket, &FromInit::Status { id, status }, &[]);
     }
 
     fn change(&mut self, socket: &OwnedFd, id: ServiceId, state: UnitState) {
@@ -191,6 +252,7 @@ impl Table {
         };
         row.status = UnitStatus {
             state,
+            readiness: Readiness::NotAsked,
             pid,
             ..row.status
         };
@@ -216,6 +278,8 @@ impl Row {
             name: self.name.clone(),
             status: self.status,
         };
-        send(socket, &record, &[&self.read_end, &self.fds[1]]);
+        let mut fds = vec![&self.read_end, &self.fds[1]];
+        fds.extend(self.notify.map(|place| &self.fds[place]));
+        send(socket, &record, &fds);
     }
 }

@@ -22,6 +22,13 @@ use std::time::{Duration, Instant};
 /// Longest wait for anything that should happen; a loaded machine may need some seconds.
 pub const SOON: Duration = Duration::from_secs(20);
 
+/// Now, on the clock that PID 1 and the manager share (CLOCK_BOOTTIME).
+pub fn now() -> hearth_model::Tick {
+    let uptime = fs::read_to_string("/proc/uptime").unwrap();
+    let seconds: f64 = uptime.split(' ').next().unwrap().parse().unwrap();
+    hearth_model::Tick((seconds * 1000.0) as u64)
+}
+
 /// Asks again and again until there is an answer.
 pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + SOON;

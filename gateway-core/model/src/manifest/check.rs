@@ -1,15 +1,18 @@
 //! `RawManifest` → `Manifest`: every value read, every rule between values checked, every fault kept.
 
-use super::checked::{Access, Health, Manifest, Service};
+use super::checked::{Access, Manifest, Service};
 use super::fault::{Faults, shown};
 use super::raw::{At, RawManifest, Section};
 use super::{
-    ExtraSyscall, LIST_MAX, LinkKind, Listen, ManifestErrors, Network, STOP_GRACE_DEFAULT_MS,
-    USER_DEFAULT, placeholder, resources, sealed, value,
+    ExtraSyscall, LIST_MAX, LinkKind, Listen, ManifestErrors, NEEDS_MAX, Network, USER_DEFAULT,
+    health, placeholder, resources, sealed, value,
 };
-use crate::protocol::RestartPolicy;
+use crate::ServiceName;
 use core::ops::Range;
 use toml::de::DeValue;
+
+/// Variables that the gateway sets (sd_notify(3), sd_watchdog_enabled(3)).
+const OWN_VARIABLES: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
 
 /// The whole check: see [`RawManifest::check`].
 pub(super) fn check(raw: RawManifest<'_>) -> Result<Manifest, ManifestErrors> {
@@ -20,7 +23,7 @@ pub(super) fn check(raw: RawManifest<'_>) -> Result<Manifest, ManifestErrors> {
     let access = access(file.section(all, "access"), all);
     let service = service(file.section(all, "service"), &access, all);
     let resources = resources::check(file.section(all, "resources"), access.network, all);
-    let health = health(file.section(all, "health"), all);
+    let health = health::check(file.section(all, "health"), &access, all);
     let (policies, extra_syscalls) = sandbox(file.section(all, "sandbox"), all);
     let sealed = sealed::sealed(file.section(all, "package"), all);
     file.finish(all);
@@ -49,9 +52,11 @@ fn service(mut table: Section<'_>, access: &Access, faults: &mut Faults) -> Opti
     let user = table.optional(faults, "user", |v| value::number(v, 1, 65_534));
     let env = env(table.section(faults, "env"), access, faults);
     let autostart = table.optional(faults, "autostart", value::boolean);
+    let needs = needs(&mut table, name.as_ref().map(|(name, _)| name), faults);
     table.finish(faults);
     let (name, _) = name?;
     Some(Service {
+        needs,
         title: title.map_or_else(|| name.as_str().to_owned(), |(title, _)| title),
         name,
         version: version?.0,
@@ -61,6 +66,27 @@ fn service(mut table: Section<'_>, access: &Access, faults: &mut Faults) -> Opti
         env,
         autostart: autostart.is_none_or(|(autostart, _)| autostart),
     })
+}
+
+/// Services that it needs: others than itself, each once.
+fn needs(
+    table: &mut Section<'_>,
+    own: Option<&ServiceName>,
+    faults: &mut Faults,
+) -> Vec<ServiceName> {
+    let needs = table.list(faults, "needs", value::name);
+    let key = table.key("needs");
+    for at in repeated(&needs) {
+        faults.say(at, &key, "this stands here twice; remove one");
+    }
+    if let Some((_, at)) = needs.iter().find(|(name, _)| Some(name) == own) {
+        faults.say(at, &key, "a service can not need itself; remove it");
+    }
+    if let Some((_, at)) = needs.get(NEEDS_MAX) {
+        let text = format!("{} services are too many; at most {NEEDS_MAX}", needs.len());
+        faults.say(at, &key, &text);
+    }
+    needs.into_iter().map(|(name, _)| name).collect()
 }
 
 fn exec(table: &mut Section<'_>, access: &Access, faults: &mut Faults) -> Option<Vec<String>> {
@@ -112,11 +138,11 @@ fn env(table: Section<'_>, access: &Access, faults: &mut Faults) -> Vec<(String,
             continue;
         }
         let key = table.key(name);
-        if name.starts_with("HEARTH_") {
+        if name.starts_with("HEARTH_") || OWN_VARIABLES.contains(&name) {
             faults.say(
                 &at,
                 &key,
-                "HEARTH_ names are the gateway's own; choose another one",
+                "HEARTH_ names, NOTIFY_SOCKET and WATCHDOG_ names are the gateway's own; choose another one",
             );
         }
         match value::text(content.get_ref()) {
@@ -207,19 +233,6 @@ fn repeated<T: PartialEq>(list: &[At<T>]) -> Vec<&Range<usize>> {
     let all = list.iter().enumerate();
     let twice = all.filter(|(n, (this, _))| list.iter().take(*n).any(|(other, _)| other == this));
     twice.map(|(_, (_, at))| at).collect()
-}
-
-fn health(mut table: Section<'_>, faults: &mut Faults) -> Health {
-    let restart = table.optional(faults, "restart", value::restart);
-    let stop_signal = table.optional(faults, "stop-signal", value::signal);
-    let stop_grace_ms = table.optional(faults, "stop-grace", value::duration_ms);
-    table.finish(faults);
-    const SIGTERM: u8 = 15;
-    Health {
-        restart: restart.map_or(RestartPolicy::DEFAULT.when, |(restart, _)| restart),
-        stop_signal: stop_signal.map_or(SIGTERM, |(signal, _)| signal),
-        stop_grace_ms: stop_grace_ms.map_or(STOP_GRACE_DEFAULT_MS, |(ms, _)| ms),
-    }
 }
 
 fn sandbox(mut table: Section<'_>, faults: &mut Faults) -> (Vec<String>, Vec<ExtraSyscall>) {

@@ -1,5 +1,6 @@
 //! The checked manifest and what can be asked of it. Only `check` makes one.
 
+use super::health::Health;
 use super::{
     Device, ExtraSyscall, Grant, LinkKind, Listen, ManifestErrors, Network, RawManifest,
     STORAGE_BYTES_PER_FILE, Sealed,
@@ -7,7 +8,7 @@ use super::{
 use crate::ServiceName;
 use crate::cgroup::Limits;
 use crate::gate::Served;
-use crate::protocol::{NetworkShare, RestartPolicy, RestartWhen};
+use crate::protocol::NetworkShare;
 use crate::units::{Bytes, MilliCpu, PerMille};
 
 /// A manifest without a fault.
@@ -32,6 +33,7 @@ pub(super) struct Service {
     pub(super) user: u32,
     pub(super) env: Vec<(String, String)>,
     pub(super) autostart: bool,
+    pub(super) needs: Vec<ServiceName>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,11 +55,15 @@ pub(super) struct Access {
     pub(super) devices: Vec<Device>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Health {
-    pub(super) restart: RestartWhen,
-    pub(super) stop_signal: u8,
-    pub(super) stop_grace_ms: u32,
+impl Access {
+    /// As [`Manifest::served`].
+    pub(super) fn served(&self) -> Vec<Served> {
+        let listen = self.listen.iter().map(|line| Served {
+            transport: line.transport,
+            port: line.to_port,
+        });
+        listen.chain(self.serves.iter().copied()).collect()
+    }
 }
 
 impl Manifest {
@@ -108,6 +114,11 @@ impl Manifest {
     #[must_use]
     pub fn autostart(&self) -> bool {
         self.service.autostart
+    }
+    /// `service.needs`: services that must be Active before it starts.
+    #[must_use]
+    pub fn needs(&self) -> &[ServiceName] {
+        &self.service.needs
     }
     /// `resources.cpu`, `.memory`, `.io` and `.pids.max`: what the kernel's control groups enforce.
     #[must_use]
@@ -198,29 +209,7 @@ impl Manifest {
     /// Its own ports: behind `access.listen` or, of a bridged service, `access.serves`.
     #[must_use]
     pub fn served(&self) -> Vec<Served> {
-        let listen = self.access.listen.iter().map(|line| Served {
-            transport: line.transport,
-            port: line.to_port,
-        });
-        listen.chain(self.access.serves.iter().copied()).collect()
-    }
-    /// `health.restart`, with the waits that every service gets.
-    #[must_use]
-    pub fn restart(&self) -> RestartPolicy {
-        RestartPolicy {
-            when: self.health.restart,
-            ..RestartPolicy::DEFAULT
-        }
-    }
-    /// `health.stop-signal`, signal(7).
-    #[must_use]
-    pub fn stop_signal(&self) -> u8 {
-        self.health.stop_signal
-    }
-    /// `health.stop-grace`, milliseconds.
-    #[must_use]
-    pub fn stop_grace_ms(&self) -> u32 {
-        self.health.stop_grace_ms
+        self.access.served()
     }
     /// `sandbox.policies`
     #[must_use]

@@ -12,6 +12,7 @@ mod check;
 mod checked;
 mod device;
 mod fault;
+mod health;
 mod placeholder;
 mod raw;
 mod resources;
@@ -21,6 +22,7 @@ mod value;
 pub use checked::Manifest;
 pub use device::Device;
 pub use fault::{ManifestErrors, nearest};
+pub use health::Ready;
 pub use raw::RawManifest;
 pub use sealed::{ARCHITECTURE, IMAGE_BLOCK, IMAGE_MAX, Sealed};
 
@@ -85,6 +87,16 @@ pub const STOP_GRACE_MAX_MS: u32 = 300_000;
 
 /// `health.stop-grace` of a manifest that names none, milliseconds.
 pub const STOP_GRACE_DEFAULT_MS: u32 = 10_000;
+
+/// `health.ready-within` of a manifest that names none, milliseconds: what a large program needs on a
+/// busy 1.2 GHz Atom, and some.
+pub const READY_WITHIN_DEFAULT_MS: u32 = 60_000;
+
+/// Shortest `health.watchdog`, milliseconds: a service that waits for its turn is not hung.
+pub const WATCHDOG_MIN_MS: u32 = 1_000;
+
+/// Most services in `service.needs`: a household must be able to follow it.
+pub const NEEDS_MAX: usize = 8;
 
 /// `service.user` of a manifest that names none: the first id of a person on most distributions.
 pub const USER_DEFAULT: u32 = 1000;

@@ -128,7 +128,7 @@ impl Manifest {
             .collect()
     }
 
-    fn filled(&self, text: &str, gateway: &GatewayConfig, id: ServiceId) -> String {
+    pub(super) fn filled(&self, text: &str, gateway: &GatewayConfig, id: ServiceId) -> String {
         let lan = &gateway.lan;
         let value = |name: &str| match name {
             "lan.address" => lan.address.to_string(),

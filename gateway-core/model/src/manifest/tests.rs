@@ -1,8 +1,9 @@
 use super::*;
 use crate::ServiceId;
 use crate::cgroup::Cores;
+use crate::gate::Served;
 use crate::gateway::GatewayConfig;
-use crate::protocol::{LineShare, RestartWhen, TrafficClass};
+use crate::protocol::{ActiveWhen, LineShare, RestartWhen, TrafficClass, Transport};
 use crate::units::{BitsPerSec, Bytes, BytesPerSec, MilliCpu, PerMille};
 use proptest::prelude::*;
 
@@ -91,6 +92,17 @@ fn the_documented_example_means_what_its_comments_say() {
     assert_eq!(
         (manifest.stop_signal(), manifest.stop_grace_ms()),
         (3, 5000)
+    );
+    let needs: Vec<&str> = manifest.needs().iter().map(|name| name.as_str()).collect();
+    assert_eq!(needs, ["dnsmasq"]);
+    let port = Served {
+        transport: Transport::Tcp,
+        port: 80,
+    };
+    assert_eq!(manifest.ready(), &Ready::Port(port));
+    assert_eq!(
+        (manifest.ready_within_ms(), manifest.watchdog_ms()),
+        (30_000, Some(20_000))
     );
     assert_eq!(manifest.policies(), ["network-server", "exec-children"]);
     assert_eq!(manifest.extra_syscalls()[0].name, "sched_setaffinity");
@@ -610,4 +622,97 @@ fn what_is_for_guests_has_their_facts_and_comes_with_them() {
         manifest.exec_on(&gateway, id)[1],
         "192.168.2.1 255.255.255.0 24 192.168.2.100 192.168.2.199 192.168.2.2 192.168.2.2"
     );
+}
+
+/// [`SMALLEST`] with this in `[health]`, and with these lines before it.
+fn with_health(before: &str, health: &str) -> String {
+    format!("{SMALLEST}{before}\n[health]\n{health}\n")
+}
+
+#[test]
+fn each_sign_of_readiness_is_read() {
+    let ready = |text: &str| {
+        let text = with_health("", &format!("ready = {text}"));
+        Manifest::parse("m.toml", &text).unwrap()
+    };
+    assert_eq!(
+        Manifest::parse("m.toml", SMALLEST).unwrap().active_when(),
+        ActiveWhen::Executed
+    );
+    let notify = ready("\"notify\"");
+    assert_eq!(notify.ready(), &Ready::Notify);
+    assert!(notify.notifies());
+    assert_eq!(notify.active_when(), ActiveWhen::Ready);
+    assert_eq!(notify.ready_within_ms(), READY_WITHIN_DEFAULT_MS);
+    let port = ready("\"udp 53\"");
+    assert_eq!(port.ready().to_string(), "until it listens at udp 53");
+    assert!(!port.notifies());
+    let exec = ready("[\"/bin/check\", \"${lan.address}\"]");
+    let gateway = GatewayConfig::parse("g", GATEWAY).unwrap();
+    assert_eq!(
+        exec.probe_on(&gateway, ServiceId::new(3).unwrap()),
+        ["/bin/check", "192.168.1.1"]
+    );
+}
+
+#[test]
+fn a_health_that_can_not_be_is_an_error_with_a_remedy() {
+    for (before, health, words) in [
+        (
+            "",
+            "ready = \"soon\"",
+            "\"soon\" is no sign of readiness; write \"notify\"",
+        ),
+        ("", "ready = []", "names no program"),
+        ("", "ready = [\"check\"]", "\"check\" is not absolute"),
+        ("", "ready = [\"/bin/../check\"]", "is not absolute"),
+        (
+            "",
+            "ready = [\"/bin/check\", \"${lan.adress}\"]",
+            "unknown placeholder",
+        ),
+        ("", "ready = [7]", "needs a text in quotes"),
+        ("", "ready = 7", "needs a text in quotes"),
+        ("", "ready = \"tcp 0\"", "is no sign of readiness"),
+        (
+            "",
+            "ready-within = \"5 s\"",
+            "nothing is waited for without health.ready",
+        ),
+        (
+            "",
+            "ready = \"notify\"\nready-within = \"5 parsecs\"",
+            "is no unit of time",
+        ),
+        ("", "watchdog = \"500 ms\"", "is shorter than 1 s"),
+        ("", "watchdog = \"20 min\"", "is not between"),
+        (
+            "[access]\nnetwork = \"lan\"\nlisten = [\"lan tcp 80 -> 8080\"]",
+            "ready = \"tcp 80\"",
+            "access.listen leads nobody to",
+        ),
+        (
+            "[service.env]\nNOTIFY_SOCKET = \"/x\"",
+            "",
+            "are the gateway's own",
+        ),
+    ] {
+        let found = faults(&with_health(before, health));
+        assert_eq!(found.len(), 1, "{health}: {found:#?}");
+        assert!(found[0].contains(words), "{health}: {found:#?}");
+    }
+}
+
+#[test]
+fn needs_that_can_not_be_are_errors() {
+    let needs = |list: &str| {
+        let with = format!("exec = [\"/bin/web\"]\nneeds = {list}");
+        fault("exec = [\"/bin/web\"]", &with)
+    };
+    assert!(needs("[\"web\"]").contains("a service can not need itself"));
+    assert!(needs("[\"a\", \"a\"]").contains("stands here twice"));
+    assert!(needs("[\"A\"]").contains("can not be used"));
+    assert!(needs("\"a\"").contains("is no list"));
+    let many: Vec<String> = (0..9).map(|n| format!("\"s{n}\"")).collect();
+    assert!(needs(&format!("[{}]", many.join(","))).contains("at most 8"));
 }

@@ -3,7 +3,7 @@
 
 use super::fault::{hint, shown};
 use super::{
-    CPU_MAX_MAX, Device, Grant, IO_SHARE_MAX, LinkKind, Listen, MEMORY_MAX_MAX, Network,
+    CPU_MAX_MAX, Device, Grant, IO_SHARE_MAX, LIST_MAX, LinkKind, Listen, MEMORY_MAX_MAX, Network,
     STOP_GRACE_MAX_MS, TEXT_MAX,
 };
 use crate::gate::Served;
@@ -185,6 +185,16 @@ pub(super) fn duration_ms(value: Value<'_, '_>) -> Result<u32, String> {
             STOP_GRACE_MAX_MS / 1000
         )),
     }
+}
+
+/// Whether a list is short enough.
+pub(super) fn short_list(length: usize) -> Result<(), String> {
+    if length > LIST_MAX {
+        return Err(format!(
+            "{length} elements are too many; at most {LIST_MAX}"
+        ));
+    }
+    Ok(())
 }
 
 /// Number and unit, with or without a space between them.

@@ -7,6 +7,7 @@
 
 mod charged;
 mod forward;
+mod life;
 mod look;
 mod net;
 mod own;
@@ -15,6 +16,7 @@ mod refusal;
 
 pub use charged::*;
 pub use forward::*;
+pub use life::*;
 pub use look::*;
 pub use net::*;
 pub use own::*;
@@ -23,7 +25,7 @@ pub use refusal::*;
 
 use crate::ids::{ServiceId, ServiceName};
 use crate::limits::RECORD_MAX;
-use crate::state::UnitStatus;
+use crate::state::{LastExit, UnitStatus};
 use core::fmt;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -70,44 +72,6 @@ pub fn decode<R: DeserializeOwned>(bytes: &[u8]) -> Result<R, RecordError> {
         Ok((record, [])) => Ok(record),
         Ok(_) | Err(_) => Err(RecordError::Malformed),
     }
-}
-
-/// When PID 1 starts a unit again by itself (TR-181 `ExecutionUnit.{i}.AutoRestart.`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RestartPolicy {
-    /// Which ends are followed by a new start.
-    pub when: RestartWhen,
-    /// `RetryMinimumWaitInterval`, milliseconds: least time from a start to the first new one.
-    /// Who has run for longer is started again at once.
-    pub delay_min_ms: u32,
-    /// `RetryMaximumWaitInterval`, milliseconds: with each try that time doubles up to this.
-    pub delay_max_ms: u32,
-    /// `MaximumRetryCount`: after so many in a row it is given up as `UnStartable`; 0 = never.
-    pub retries_max: u32,
-    /// `ResetPeriod`, milliseconds: a run this long makes the count start anew.
-    pub reset_after_ms: u32,
-}
-
-/// Which ends are followed by a new start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RestartWhen {
-    /// Every end that nobody asked for.
-    Always,
-    /// Only a signal, a failed start or a status other than 0.
-    OnFailure,
-    /// None.
-    Never,
-}
-
-impl RestartPolicy {
-    /// What a service gets whose manifest says nothing.
-    pub const DEFAULT: RestartPolicy = RestartPolicy {
-        when: RestartWhen::Always,
-        delay_min_ms: 500,
-        delay_max_ms: 30_000,
-        retries_max: 10,
-        reset_after_ms: 60_000,
-    };
 }
 
 /// The three units that PID 1 starts by itself.
@@ -159,13 +123,44 @@ pub enum ToInit {
         version: u16,
     },
     /// Put a service in the table and start it. Descriptors: plan (sealed memfd), cgroup folder,
-    /// and, where `network` is [`NetworkNs::Passed`], its network namespace. A service that is
-    /// in the table already must be Idle; its row is replaced.
+    /// where `network` is [`NetworkNs::Passed`] its network namespace, and where `notify` is
+    /// [`Notify::Passed`] its notify socket. A service that is in the table already must be Idle;
+    /// its row is replaced.
     Start(StartService),
     /// End it: `stop_signal`, grace, then kill(2) with SIGKILL. The row stays, Idle.
     Stop {
         /// Which.
         id: ServiceId,
+    },
+    /// As [`ToInit::Stop`], since a service that it needs is not there: it ends as
+    /// [`crate::state::Fault::DependencyFailure`].
+    Withdraw {
+        /// Which.
+        id: ServiceId,
+    },
+    /// This run is ready. Another run's is ignored.
+    Ready {
+        /// Which.
+        id: ServiceId,
+        /// The run's process.
+        pid: u32,
+    },
+    /// End this run, which has failed; what follows is its restart policy's. Another run's is ignored.
+    Condemn {
+        /// Which.
+        id: ServiceId,
+        /// The run's process.
+        pid: u32,
+        /// Why.
+        why: Condemned,
+    },
+    /// Execute a program inside the sandbox of this run. Descriptor: its plan (sealed memfd).
+    /// [`FromInit::Probed`] tells how it ended; one at a time for each service.
+    Probe {
+        /// Which.
+        id: ServiceId,
+        /// The run's process.
+        pid: u32,
     },
     /// Stop it, then start it again from the row's own plan.
     Restart {
@@ -184,32 +179,6 @@ pub enum ToInit {
     },
 }
 
-/// Where a service's network namespace comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum NetworkNs {
-    /// A descriptor of one that netpath made travels with the record.
-    Passed,
-    /// A new, empty one with only loopback.
-    Empty,
-}
-
-/// All that PID 1 has to know to start a service, and to start it again without the manager.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StartService {
-    /// Its row.
-    pub id: ServiceId,
-    /// Its name, for logs.
-    pub name: ServiceName,
-    /// When to start it again.
-    pub restart: RestartPolicy,
-    /// Signal that asks it to end (signal(7)), 1 to 64.
-    pub stop_signal: u8,
-    /// Time it gets after that signal, milliseconds.
-    pub stop_grace_ms: u32,
-    /// Its network namespace.
-    pub network: NetworkNs,
-}
-
 /// PID 1 to manager.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromInit {
@@ -219,7 +188,7 @@ pub enum FromInit {
         version: u16,
     },
     /// A service that PID 1 holds, while it answers a Hello, and after [`ToInit::Start`] was taken.
-    /// Descriptors: read end of its output, cgroup folder.
+    /// Descriptors: read end of its output, cgroup folder, and its notify socket where it has one.
     Service {
         /// Its row.
         id: ServiceId,
@@ -243,6 +212,15 @@ pub enum FromInit {
         unit: SystemUnit,
         /// Where it is now.
         status: UnitStatus,
+    },
+    /// A probe has ended.
+    Probed {
+        /// Whose.
+        id: ServiceId,
+        /// The run that it was for.
+        pid: u32,
+        /// How; [`crate::state::LastExit::Step`] where it could not be executed.
+        exit: LastExit,
     },
     /// A request was not carried out and changed nothing.
     Refused {
@@ -316,6 +294,7 @@ mod tests {
     fn longest_status() -> UnitStatus {
         UnitStatus {
             state: UnitState::Restarting,
+            readiness: Readiness::Awaited,
             fault: Fault::UnStartable,
             pid: u32::MAX,
             restarts: u32::MAX,
@@ -351,6 +330,10 @@ mod tests {
             stop_signal: 64,
             stop_grace_ms: u32::MAX,
             network: NetworkNs::Passed,
+            notify: Notify::Passed,
+            active: ActiveWhen::Ready,
+            asked: Asked::Policy,
+            depth: u8::MAX,
         });
         let mut buffer = [0; RECORD_MAX];
         // when they are encoded and decoded, then nothing changes

@@ -13,6 +13,7 @@ pub(crate) fn service(name: &str) -> Service {
         state: "Active".into(),
         fault: "NoFault".into(),
         message: String::new(),
+        life: hearth_model::api::LifeJson::default(),
         wanted: true,
         rank: Some(1),
         pid: 214,

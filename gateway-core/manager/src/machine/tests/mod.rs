@@ -9,10 +9,12 @@ use hearth_model::{BitsPerSec, Bytes, MilliCpu, PerMille, ServiceId, ServiceName
 
 mod kills;
 mod links;
+mod needs;
 mod orders;
 mod ranks;
 mod relink;
 mod rooms;
+mod table;
 
 const MACHINE: Budget = Budget {
     total: promise(256, 1000),

@@ -1,0 +1,77 @@
+//! What a move of the gateway's own networks does to services.
+
+use super::service::{Asked, Phase};
+use super::{Action, Machine};
+use crate::limits::INIT_ANSWER_MS;
+use hearth_model::protocol::Link;
+use hearth_model::state::UnitState;
+use hearth_model::{ServiceId, Tick};
+
+type Out<'a> = &'a mut Vec<Action>;
+
+impl Machine {
+    /// Services have other links. What runs with an old one is ended and started anew: its addresses, its gates
+    /// and what its plan says of the home are of before. What the household wants stays.
+    pub(super) fn relink(
+        &mut self,
+        links: Vec<(ServiceId, Option<Link>)>,
+        now: Tick,
+        out: Out<'_>,
+    ) {
+        for (id, link) in links {
+            let Some(service) = self.services.get_mut(&id) else {
+                continue;
+            };
+            let Some(package) = &mut service.package else {
+                continue;
+            };
+            package.link = link;
+            if link.is_none() {
+                continue;
+            }
+            match (service.phase, service.status.state) {
+                (Phase::Rest, UnitState::Starting | UnitState::Active | UnitState::Restarting)
+                | (
+                    Phase::Waiting {
+                        asked: Asked::Start | Asked::Restart,
+                        ..
+                    },
+                    _,
+                ) => {
+                    service.start_after_stop = true;
+                    service.phase = Phase::Waiting {
+                        asked: Asked::Stop,
+                        until: now.after_ms(INIT_ANSWER_MS),
+                    };
+                    out.push(Action::SendStop(id));
+                }
+                // What is promised to it stays so.
+                (
+                    Phase::WaitingForNetpath { .. }
+                    | Phase::Linking { .. }
+                    | Phase::Forwarding { .. },
+                    _,
+                ) => {
+                    service.phase = Phase::Preparing;
+                    out.push(Action::Prepare(id));
+                }
+                // Its next start is with the new link; a start that was waited for too.
+                (Phase::Rest, UnitState::Idle | UnitState::Stopping)
+                | (
+                    Phase::Waiting {
+                        asked: Asked::Stop | Asked::Withdraw,
+                        ..
+                    },
+                    _,
+                )
+                | (
+                    Phase::Preparing
+                    | Phase::MakingRoom
+                    | Phase::WaitingForNeeds { .. }
+                    | Phase::WaitingForDependents { .. },
+                    _,
+                ) => {}
+            }
+        }
+    }
+}
