@@ -1,4 +1,5 @@
-//! The command line. Usage errors end with status 2 (clap's own).
+//! The command line. Usage errors end with status 2 (clap's own). Longer than 400 lines, since the text of the
+//! help is in it.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
@@ -11,8 +12,7 @@ use std::path::PathBuf;
 pub(crate) const HELP: &str = "\
 hearth - look after this gateway
 
-  hearth status           is all well? addresses, budget, services
-  hearth status NAME      all about one service: its state, what it waits for, why
+  hearth status [NAME]    is all well? addresses, budget, services; all about one service
   hearth ps               what runs, one line each
   hearth start NAME       run a service, now and after every boot
         --dry-run         only say whether it fits, and the budget before and after
@@ -82,7 +82,13 @@ pub(crate) enum Command {
     /// List what runs.
     Ps(Format),
     /// Tell how the gateway is, or one service.
-    Status(StatusOf),
+    Status {
+        /// Name of a service; without one, the gateway.
+        #[arg(value_parser = ServiceName::new)]
+        name: Option<ServiceName>,
+        #[command(flatten)]
+        format: Format,
+    },
     /// Run a service.
     Start(Start),
     /// End a service.
@@ -383,16 +389,6 @@ pub(crate) struct Format {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-/// The gateway or a service, and a format.
-#[derive(clap::Args)]
-pub(crate) struct StatusOf {
-    /// Name of the service, as `hearth ps` lists it; without one, the gateway.
-    #[arg(value_parser = ServiceName::new)]
-    pub(crate) name: Option<ServiceName>,
-    #[command(flatten)]
-    pub(crate) format: Format,
 }
 
 /// A service and a format.

@@ -2,7 +2,7 @@
 
 use crate::accounts;
 use crate::admission;
-use crate::args::{Command, Format, HELP, StatusOf, Target};
+use crate::args::{Command, Format, HELP, Target};
 use crate::bundle;
 use crate::console::{Dots, print, print_json};
 use crate::events;
@@ -57,14 +57,14 @@ pub(crate) async fn run(api: &Api, command: Command) -> Result<ExitCode, Trouble
             let answer = api.get("/v1/services").await?;
             show(&format, &answer, |list: Vec<Service>| render::ps(&list))?;
         }
-        Command::Status(StatusOf { name: None, format }) => {
+        Command::Status { name: None, format } => {
             let answer = api.get("/v1/status").await?;
             show(&format, &answer, |status: Status| render::status(&status))?;
         }
-        Command::Status(StatusOf {
+        Command::Status {
             name: Some(name),
             format,
-        }) => {
+        } => {
             let answer = api.get(&format!("/v1/services/{name}")).await?;
             show(&format, &answer, |one: Service| {
                 render::service::service(&one)
