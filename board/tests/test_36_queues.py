@@ -1,6 +1,7 @@
 """The line to the Internet while it is full: shaped on the gateway's own kernel, with the best leaf that it has, and short
 for whoever waits for an answer."""
 
+import json
 import re
 import statistics
 import subprocess
@@ -11,11 +12,13 @@ from home import SERVER
 
 LINE = 6  # Mbit/s, in both directions: far below what the emulated machine forwards
 USED = 0.95  # of it, by queues.toml
-PORT, HOG = 7007, 5299
+LOAD = 0.95  # of what is used: that full the line has to be while somebody waits
+OVERHEAD = 24  # bytes that the line adds to a frame, by queues.toml
+PORT, HOG, FLOOD = 7007, 5299, 5298
 ROUNDS = 3
 ADDED_MAX = 5.0  # ms that an interactive flow waits longer while the line is full; an emulated clock, on a machine with
 OF_PLAIN = 10  # other work, may show more: then a tenth of what it is without queues
-GOOD = 1448 / (1514 + 24)  # of the line's bytes, what TCP carries
+GOOD = 1448 / (1514 + OVERHEAD)  # of the line's bytes, what TCP carries
 
 ECHO = f"""
 import socket
@@ -47,12 +50,12 @@ for number in range(int(sys.argv[2])):
 
 @pytest.fixture(scope="module")
 def internet(booted, home):
-    """Peers in the Internet: one that echoes, and one that takes and sends as much as it can."""
+    """Peers in the Internet: one that echoes, and two that take and send as much as they can."""
     booted.wait("a WAN address", 60, lambda: booted.status()["wan"]["address"])
     peers = [
         subprocess.Popen(["ip", "netns", "exec", home.wan.namespace, "python3", "-c", ECHO]),
-        subprocess.Popen(["ip", "netns", "exec", home.wan.namespace, "iperf3", "-s", "-p", str(HOG)],
-                         stdout=subprocess.DEVNULL),
+        *(subprocess.Popen(["ip", "netns", "exec", home.wan.namespace, "iperf3", "-s", "-p", str(port)],
+                           stdout=subprocess.DEVNULL) for port in (HOG, FLOOD)),
     ]
     yield
     for peer in peers:
@@ -99,27 +102,44 @@ def asked(lan, mark=46, count=60):
 
 
 def filled(lan, reverse):
-    """The line, full of somebody's transfers: a process."""
-    words = f"iperf3 -c {SERVER} -p {HOG} -t 60 -P 4 {'-R' if reverse else ''}"
-    hog = lan.start(words)
+    """The line, full of somebody's transfers, four of TCP and one that knows no restraint: processes."""
+    way = "-R" if reverse else ""
+    hogs = [
+        lan.start(f"iperf3 -c {SERVER} -p {HOG} -t 60 -P 4 {way}"),
+        lan.start(f"iperf3 -c {SERVER} -p {FLOOD} -t 60 -u -b {LINE}M -l 1200 {way}"),
+    ]
     time.sleep(3)
-    assert hog.poll() is None, hog.stdout.read()
-    return hog
+    for hog in hogs:
+        assert hog.poll() is None, hog.stdout.read()
+    return hogs
 
 
-def added(lan, reverse, rounds=ROUNDS):
-    """How much longer the median answer takes while the line is full, ms: the median of some rounds."""
-    more = []
+def arrived(side):
+    """Bits that a side has received so far, as the line counts them, and when that was read."""
+    (link,) = json.loads(side.check("ip -j -s link show eth0"))
+    came = link["stats64"]["rx"]
+    return 8 * (came["bytes"] + OVERHEAD * came["packets"]), time.monotonic()
+
+
+def added(lan, wan, reverse, rounds=ROUNDS, lost_max=5):
+    """How much longer the median answer takes while the line is full, ms, and how full it is, of what is used of it:
+    the medians of some rounds."""
+    more, loads = [], []
+    end = lan if reverse else wan
     for _ in range(rounds):
         idle, _ = asked(lan)
-        hog = filled(lan, reverse)
+        hogs = filled(lan, reverse)
+        before, begin = arrived(end)
         busy, lost = asked(lan)
-        hog.kill()
-        hog.wait()
-        assert lost <= 5, f"{lost} of 60 answers did not come"
+        after, finish = arrived(end)
+        for hog in hogs:
+            hog.kill()
+            hog.wait()
+        assert lost <= lost_max, f"{lost} of 60 answers did not come"
         more.append(statistics.median(busy) - statistics.median(idle))
+        loads.append((after - before) / (finish - begin) / (LINE * USED * 1e6))
         time.sleep(1)
-    return statistics.median(more)
+    return statistics.median(more), statistics.median(loads)
 
 
 def test_the_line_is_shaped_with_the_best_leaf(lan, gateway, line):
@@ -136,16 +156,20 @@ def test_the_line_is_shaped_with_the_best_leaf(lan, gateway, line):
         assert 0.4 * LINE * USED < rate < 1.02 * LINE * USED * GOOD, rate
 
 
-def test_who_waits_for_an_answer_waits_less_than_five_ms_longer_on_a_full_line(lan, gateway, line):
+def test_who_waits_for_an_answer_waits_less_than_five_ms_longer_on_a_full_line(lan, wan, gateway, line):
     line.set()
-    more = {reverse: added(lan, reverse) for reverse in (False, True)}
-    print(f"added with queues: up {more[False]:.2f} ms, down {more[True]:.2f} ms")
-    # when all share one queue, first come, first served
+    more, load = {}, {}
+    for reverse in (False, True):
+        more[reverse], load[reverse] = added(lan, wan, reverse)
+    print(f"added with queues: up {more[False]:.2f} ms, down {more[True]:.2f} ms; load {load}")
+    # when all share one queue, first come, first served, and what finds it full is lost
     line.set(lambda text: re.sub(r"^(home|order) = .*$",
                                  lambda m: 'order = ["pfifo"]' if m[1] == "order" else "", text, flags=re.M))
-    plain = {reverse: added(lan, reverse, 1) for reverse in (False, True)}
+    plain = {reverse: added(lan, wan, reverse, 1, lost_max=30)[0] for reverse in (False, True)}
     print(f"added without: up {plain[False]:.2f} ms, down {plain[True]:.2f} ms")
     for reverse in (False, True):
-        # then everybody waits as long as it is, and by the queues hardly at all
+        # then, on a line that is as full as the queues let it be,
+        assert load[reverse] > LOAD, load
+        # everybody waits as long as it is, and by the queues hardly at all
         assert plain[reverse] > 20, (more, plain)
         assert more[reverse] < max(ADDED_MAX, plain[reverse] / OF_PLAIN), (more, plain)
