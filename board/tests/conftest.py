@@ -21,6 +21,12 @@ os.environ["LG_EMULATOR"] = (
 )
 
 
+def pytest_addoption(parser):
+    """How long test_72_chaos.py goes on, and by which numbers."""
+    parser.addoption("--chaos-rounds", type=int, default=200, help="rounds of test_72_chaos.py")
+    parser.addoption("--chaos-seed", type=int, default=1, help="its seed: the same faults in the same order")
+
+
 def pytest_configure(config):
     """Keeps the console's transcript."""
     config.option.lg_log = config.option.lg_log or str(TRANSCRIPT.parent)

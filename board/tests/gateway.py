@@ -121,6 +121,13 @@ class Gateway:
         """Waits for the end of a boot that has begun; what the console said."""
         return self.strategy.log_in()
 
+    def log_in_again(self):
+        """Goes on with a new shell on the console, in place of one that has ended."""
+        self.strategy.target.deactivate(self.shell)
+        self.strategy.target.activate(self.strategy.console)
+        self.strategy.target.activate(self.shell)
+        self.check("dmesg -n 1")
+
     def reboot(self, command="hearth reboot"):
         """Boots anew by this command; what the console said."""
         before = self.read("/proc/sys/kernel/random/boot_id")
