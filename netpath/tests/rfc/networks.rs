@@ -74,14 +74,19 @@ pub fn rfc4787_req_7_the_inside_makes_way_for_the_outside(home: &mut Home<'_>) {
         panic!("the home stays");
     };
     let moved = networks.applied_to(&configured);
-    // and the same offer is taken then
+    // and the same offer is taken then, once nobody on the link says that he has the address
     let (mut client, requested) = offered(&moved, home);
     assert_eq!(client.overlap(), None);
     let ack = answer(&requested, MessageType::Ack);
     let now = home.machine().now;
-    let bound = client.step(DhcpEvent::Packet(&ack), now);
-    let Some(DhcpAction::Bound(status)) = bound.first() else {
-        panic!("{bound:?}");
+    assert_eq!(client.step(DhcpEvent::Packet(&ack), now), []);
+    let mut done = Vec::new();
+    while client.is_probing() {
+        let at = client.next_deadline().unwrap();
+        done = client.step(DhcpEvent::Tick, at);
+    }
+    let [DhcpAction::Bound(status)] = done[..] else {
+        panic!("{done:?}");
     };
     // and the home talks to hosts of the Internet that have addresses of its old network, and is answered
     let mut nat = Nat::new(NatConfig {
