@@ -9,6 +9,7 @@ import time
 
 import pytest
 from home import SERVER
+from line import Line
 
 LINE = 6  # Mbit/s, in both directions: far below what the emulated machine forwards
 USED = 0.95  # of it, by queues.toml
@@ -63,35 +64,12 @@ def internet(booted, home):
         peer.wait()
 
 
-class Line:
-    """The gateway with its line's rate, and with a data file."""
-
-    def __init__(self, gateway):
-        self.gateway = gateway
-        self.firmware = {name: gateway.read(f"/etc/hearth/{name}") for name in ("gateway.toml", "queues.toml")}
-
-    def restart(self):
-        """Lets hearth-netpath read its files again."""
-        # Asked again soon, PID 1 lets it wait a little: the command says so by its status.
-        self.gateway.run("dmesg -c >/dev/null; hearth restart hearth-netpath", 60)
-        self.gateway.wait("a WAN address", 90, lambda: "wan: address" in self.gateway.check("dmesg"))
-
-    def set(self, change=lambda text: text):
-        """Says what it carries. What was said about the queues."""
-        rates = f'[wan]\nupload = "{LINE} Mbit/s"\ndownload = "{LINE} Mbit/s"'
-        self.gateway.write("/data/hearth/gateway.toml", self.firmware["gateway.toml"].replace("[wan]", rates).encode())
-        self.gateway.write("/data/hearth/queues.toml", change(self.firmware["queues.toml"]).encode())
-        self.restart()
-        return self.gateway.check("dmesg | grep queues")
-
-
 @pytest.fixture(scope="module")
 def line(booted, lease, internet):
     """Shaped, and as before afterwards."""
-    line = Line(booted)
+    line = Line(booted, LINE)
     yield line
-    booted.check("rm -f /data/hearth/gateway.toml /data/hearth/queues.toml")
-    line.restart()
+    line.as_before()
 
 
 def asked(lan, mark=46, count=60):

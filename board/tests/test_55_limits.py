@@ -4,48 +4,11 @@ neighbour with none but those that must be given."""
 import re
 
 import pytest
+from glutton import GROUPS, Glutton
 
-GROUPS = "/sys/fs/cgroup/services"
 PACKAGES = "/data/hearth/packages"
 MIB = 1 << 20
 EAGAIN, EXDEV, EINVAL, ENOSPC, EDQUOT = 11, 18, 22, 28, 122
-
-
-class Glutton:
-    """A service of examples/glutton, and what it answers to orders."""
-
-    tag = 0
-
-    def __init__(self, gateway, name):
-        self.gateway = gateway
-        self.name = name
-        self.data = f"/data/services/{name}"
-        self.group = f"{GROUPS}/{name}"
-
-    def order(self, words):
-        """Gives an order; its tag."""
-        Glutton.tag += 1
-        order = f"{self.data}/order"
-        self.gateway.check(f"echo {Glutton.tag} {words} >{order}.new && mv {order}.new {order}")
-        return Glutton.tag
-
-    def result(self, tag):
-        """The numbers that an order came to, by name; none while it goes on."""
-        lines = [line for line in self.gateway.logs(self.name) if line.startswith(f"RESULT {tag} ")]
-        return {key: int(value) for key, value in re.findall(r"(\w+)=(-?\d+)", lines[0])} if lines else None
-
-    def does(self, words, seconds=60):
-        """Gives an order and waits for what it comes to."""
-        tag = self.order(words)
-        return self.gateway.wait(f"{self.name}: {words}", seconds, lambda: self.result(tag))
-
-    def read(self, file):
-        """A file of its group."""
-        return self.gateway.read(f"{self.group}/{file}").strip()
-
-    def count(self, file, key=""):
-        """A number in a file of its group."""
-        return int(re.search(rf"^{key} ?(\d+)", self.read(file), re.M)[1])
 
 
 @pytest.fixture(scope="module")
