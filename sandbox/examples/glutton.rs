@@ -1,15 +1,17 @@
-//! A service that takes all it can get, on order: the board tests' test_55_limits.py starts it with limits
-//! and looks where each one holds.
+//! A service that takes all it can get, on order: the board tests start it with limits and look where
+//! each one holds (test_55_limits.py), and without to be in another's way (test_63_congestion.py).
 //!
 //! `glutton orders` carries out the orders that it finds in `/data/order`, one file an order: a tag and
 //! words. It prints `RESULT <tag> key=value ...` and removes the file. Orders:
-//! `write FILE MIB` (as far as it comes, then fsync), `files FOLDER COUNT`, `remove PATH`, `fork COUNT`
-//! (children that sleep, and end again), `keep COUNT` (children that stay), `memory MIB` (a child that takes
-//! that much), `spin MS`, `project FILE` (leave the project whose quota counts the file).
+//! `write FILE MIB` (as far as it comes, then fsync), `files FOLDER COUNT`, `remove PATH`,
+//! `send ADDRESS PORT KBIT MS` (datagrams, so many kbit a second), `pour ADDRESS PORT KBIT MS` (asks
+//! a peer for as many), `fork COUNT` (children that sleep, and end again), `keep COUNT` (children that stay),
+//! `memory MIB` (a child that takes that much), `spin MS`, `project FILE` (leave the project whose quota counts the file).
 //! `glutton sleep` and `glutton memory MIB` are such children.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -17,6 +19,7 @@ use std::time::{Duration, Instant};
 const ORDER: &str = "/data/order";
 const PAUSE: Duration = Duration::from_millis(20);
 const CHUNK: usize = 64 * 1024;
+const DATAGRAM: usize = 1200;
 const MIB: usize = 1024 * 1024;
 
 /// errno(3), 0 for none.
@@ -39,6 +42,52 @@ fn write(path: &str, mib: usize) -> String {
     let errno = errno(attempt());
     let ms = begin.elapsed().as_millis();
     format!("bytes={written} errno={errno} ms={ms}")
+}
+
+/// A socket of a peer.
+fn peer(address: &str, port: &str) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind("0.0.0.0:0")?;
+    socket.connect(format!("{address}:{port}"))?;
+    Ok(socket)
+}
+
+fn send(address: &str, port: &str, kbit: u64, ms: u64) -> String {
+    let begin = Instant::now();
+    let mut sent = 0;
+    let mut attempt = || -> io::Result<()> {
+        let socket = peer(address, port)?;
+        while begin.elapsed() < Duration::from_millis(ms) {
+            let due = begin.elapsed().as_millis() as u64 * kbit / 8;
+            while sent < due {
+                // A queue that is full is the line's to tell, not an end.
+                let _full = socket.send(&[7; DATAGRAM]);
+                sent += DATAGRAM as u64;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    };
+    let errno = errno(attempt());
+    format!("bytes={sent} errno={errno}")
+}
+
+fn pour(address: &str, port: &str, kbit: u64, ms: u64) -> String {
+    let begin = Instant::now();
+    let mut received = 0;
+    let mut attempt = || -> io::Result<()> {
+        let socket = peer(address, port)?;
+        socket.set_read_timeout(Some(Duration::from_secs(1)))?;
+        socket.send(format!("{kbit} {ms}").as_bytes())?;
+        let mut datagram = [0; 2 * DATAGRAM];
+        while begin.elapsed() < Duration::from_millis(ms) {
+            if let Ok(length) = socket.recv(&mut datagram) {
+                received += length;
+            }
+        }
+        Ok(())
+    };
+    let errno = errno(attempt());
+    format!("bytes={received} errno={errno}")
 }
 
 fn files(folder: &str, count: usize) -> String {
@@ -116,10 +165,12 @@ fn greedy_child(kept: &mut Vec<Child>, mib: &str) -> String {
 
 fn spin(ms: u64) -> String {
     let begin = Instant::now();
+    let mut loops: u64 = 0;
     while begin.elapsed() < Duration::from_millis(ms) {
         std::hint::spin_loop();
+        loops += 1;
     }
-    format!("ms={}", begin.elapsed().as_millis())
+    format!("ms={} loops={loops}", begin.elapsed().as_millis())
 }
 
 /// Tries to move a file into project 0, which has no limit, and to stop a folder's children from
@@ -158,6 +209,12 @@ fn obey(kept: &mut Vec<Child>, order: &[&str]) -> String {
     let number = |text: &str| text.parse::<usize>().unwrap_or(0);
     match order {
         ["write", path, mib] => write(path, number(mib)),
+        ["send", address, port, kbit, ms] => {
+            send(address, port, number(kbit) as u64, number(ms) as u64)
+        }
+        ["pour", address, port, kbit, ms] => {
+            pour(address, port, number(kbit) as u64, number(ms) as u64)
+        }
         ["files", folder, count] => files(folder, number(count)),
         ["remove", path] => remove(path),
         ["fork", count] => fork(number(count)),
