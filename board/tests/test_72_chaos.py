@@ -18,7 +18,8 @@ REPORT = pathlib.Path(REPO / "target/test/chaos.txt")
 
 @pytest.fixture
 def victims(gateway):
-    """Services that are there to be killed, and the program that does it in /tmp/chaos."""
+    """Services that are there to be killed, and the program that does it in /tmp/chaos, from a boot of its own."""
+    gateway.reboot()
     names = [f"victim{n}" for n in range(1, VICTIMS + 1)]
     for name in names:
         gateway.check(f"hearth start {name}", timeout=120)

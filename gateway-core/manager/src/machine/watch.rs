@@ -119,6 +119,8 @@ pub struct Watch {
     pid: u32,
     /// What it says of itself.
     said: String,
+    /// When `READY=1` was said that was not waited for: perhaps by a run of which PID 1 has not told yet.
+    early: Option<Tick>,
 }
 
 impl Default for Watch {
@@ -127,6 +129,7 @@ impl Default for Watch {
             stage: Stage::Off,
             pid: 0,
             said: String::new(),
+            early: None,
         }
     }
 }
@@ -157,26 +160,20 @@ impl Watch {
     /// Takes one event.
     pub fn step(&mut self, terms: &Terms, event: Event, now: Tick) -> Option<Action> {
         match event {
-            Event::Status(status) => {
-                self.follow(terms, status, now);
-                None
-            }
+            Event::Status(status) => self.follow(terms, status, now),
             Event::Note(Note::Status(text)) => {
                 self.said = text;
                 None
             }
             Event::Note(Note::Ready) => match (self.stage, &terms.ready) {
                 (Stage::Waiting { .. }, Ready::Notify) => self.tell_ready(),
-                // Its readiness is shown in another way, or known already; or nothing runs.
-                (Stage::Waiting { .. }, Ready::Executed | Ready::Port(_) | Ready::Exec(_))
-                | (
-                    Stage::Off
-                    | Stage::Told
-                    | Stage::Watching { .. }
-                    | Stage::Leaving
-                    | Stage::Condemned,
-                    _,
-                ) => None,
+                // Of this run it is known; but another one may be faster than PID 1's word about it.
+                (_, Ready::Notify) => {
+                    self.early = Some(now);
+                    None
+                }
+                // Its readiness is shown in another way.
+                (_, Ready::Executed | Ready::Port(_) | Ready::Exec(_)) => None,
             },
             Event::Note(Note::Stopping) => {
                 self.stage = match self.stage {
@@ -204,11 +201,12 @@ impl Watch {
         }
     }
 
-    fn follow(&mut self, terms: &Terms, status: UnitStatus, now: Tick) {
+    fn follow(&mut self, terms: &Terms, status: UnitStatus, now: Tick) -> Option<Action> {
         let another = status.pid != self.pid;
         if another {
             *self = Watch {
                 pid: status.pid,
+                early: self.early,
                 ..Watch::default()
             };
         }
@@ -224,6 +222,9 @@ impl Watch {
                     },
                     pause_ms: LOOK_AFTER_MIN_MS,
                 };
+                if self.early.take().is_some_and(|at| at >= status.since) {
+                    return self.tell_ready();
+                }
             }
             (UnitState::Active, _) => match self.stage {
                 Stage::Off | Stage::Waiting { .. } | Stage::Told => {
@@ -239,6 +240,7 @@ impl Watch {
                 self.stage = Stage::Off;
             }
         }
+        None
     }
 
     fn tell_ready(&mut self) -> Option<Action> {

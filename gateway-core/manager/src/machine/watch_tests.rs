@@ -95,12 +95,12 @@ fn events() -> [(&'static str, Event); 15] {
 #[rustfmt::skip]
 const TABLE: [[&str; 15]; 6] = [
     // awaited  another   starting active      stopping over   READY  STOPPING   WATCHDOG trigger               STATUS good          bad  good of another  time
-    ["Waiting", "Waiting", "=",   "Watching", "=",     "-",   "-",   "-",       "-",     "-",                  "=",   "-",          "-", "-", "-"],
+    ["Waiting", "Waiting", "=",   "Watching", "=",     "-",   "=",   "-",       "-",     "-",                  "=",   "-",          "-", "-", "-"],
     ["-",       "=",       "Off", "Watching", "Off",   "Off", "Told TellReady(7)", "Leaving", "-", "Condemned Condemn(7, Hung)", "=", "Told TellReady(7)", "=", "-", "Condemned Condemn(7, NotReady)"],
-    ["-",       "Waiting", "Off", "Watching", "Off",   "Off", "-",   "Leaving", "-",     "Condemned Condemn(7, Hung)", "=", "-",   "-", "-", "-"],
-    ["-",       "Waiting", "Off", "-",        "Off",   "Off", "-",   "Leaving", "=",     "Condemned Condemn(7, Hung)", "=", "-",   "-", "-", "Condemned Condemn(7, Hung)"],
-    ["-",       "Waiting", "Off", "-",        "Off",   "Off", "-",   "-",       "-",     "Condemned Condemn(7, Hung)", "=", "-",   "-", "-", "-"],
-    ["-",       "Waiting", "Off", "-",        "Off",   "Off", "-",   "-",       "-",     "-",                  "=",   "-",          "-", "-", "-"],
+    ["-",       "Waiting", "Off", "Watching", "Off",   "Off", "=",   "Leaving", "-",     "Condemned Condemn(7, Hung)", "=", "-",   "-", "-", "-"],
+    ["-",       "Waiting", "Off", "-",        "Off",   "Off", "=",   "Leaving", "=",     "Condemned Condemn(7, Hung)", "=", "-",   "-", "-", "Condemned Condemn(7, Hung)"],
+    ["-",       "Waiting", "Off", "-",        "Off",   "Off", "=",   "-",       "-",     "Condemned Condemn(7, Hung)", "=", "-",   "-", "-", "-"],
+    ["-",       "Waiting", "Off", "-",        "Off",   "Off", "=",   "-",       "-",     "-",                  "=",   "-",          "-", "-", "-"],
 ];
 
 #[test]
@@ -236,4 +236,26 @@ fn a_manifest_that_asks_for_nothing_any_more_makes_a_waiting_run_ready() {
         watch.step(&terms, Event::Time, NOW),
         Some(Action::TellReady(7))
     );
+}
+
+#[test]
+fn a_word_that_is_faster_than_pid_1s_counts_for_the_run_that_said_it() {
+    // given a run that is over, or about to be
+    for stage in ["Off", "Watching", "Condemned"] {
+        let terms = terms(Ready::Notify);
+        let mut watch = watch_in(stage, &terms);
+        // when READY=1 comes after the next run has begun, and before PID 1 tells of it
+        assert_eq!(watch.step(&terms, Event::Note(Note::Ready), NOW), None);
+        // then that run is ready
+        let action = watch.step(&terms, awaited(8), NOW.after_ms(5));
+        assert_eq!(action, Some(Action::TellReady(8)));
+        // and one that begins later is not
+        watch.step(&terms, status(UnitState::Restarting, 0), LATE);
+        assert_eq!(watch.step(&terms, awaited(9), LATE), None);
+    }
+    // and a word from before a run is not that run's
+    let terms = terms(Ready::Notify);
+    let mut watch = Watch::default();
+    watch.step(&terms, Event::Note(Note::Ready), Tick(NOW.0 - 1));
+    assert_eq!(watch.step(&terms, awaited(7), NOW), None);
 }
