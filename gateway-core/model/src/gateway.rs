@@ -15,6 +15,7 @@ use crate::protocol::{NetworkRole, OwnNetwork, OwnNetworks};
 use crate::units::{Bytes, MilliCpu};
 use core::fmt;
 use core::net::Ipv4Addr;
+use core::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 
 /// The whole file. Unknown keys are errors.
@@ -152,10 +153,7 @@ impl GatewayConfig {
             ("lan.interface", &lan.interface),
             ("wan.interface", &self.wan.interface),
         ] {
-            if name.is_empty()
-                || name.len() > crate::limits::IFNAME_MAX
-                || name.contains(['/', ' '])
-            {
+            if !is_interface(name) {
                 say(key, format!("{name:?} is no interface name"));
             }
         }
@@ -184,18 +182,7 @@ impl GatewayConfig {
                 say(key, format!("{address} is the gateway's own address"));
             }
         }
-        if lan.pool_first > lan.pool_last {
-            say(
-                "lan.pool-last",
-                format!("{} is before pool-first", lan.pool_last),
-            );
-        }
-        if (lan.pool_first..=lan.pool_last).contains(&lan.resolver) {
-            say(
-                "lan.resolver",
-                format!("{} is in the DHCP pool", lan.resolver),
-            );
-        }
+        check_pool("lan", lan.pool_first..=lan.pool_last, lan.resolver, say);
         if !(8..=23).contains(&self.services.prefix) {
             say(
                 "services.prefix",
@@ -284,6 +271,28 @@ pub fn mask(prefix: u8) -> u32 {
     u32::MAX
         .checked_shl(32 - u32::from(prefix.min(32)))
         .unwrap_or(0)
+}
+
+/// Whether the kernel takes this for the name of an interface.
+fn is_interface(name: &str) -> bool {
+    !name.is_empty() && name.len() <= crate::limits::IFNAME_MAX && !name.contains(['/', ' '])
+}
+
+/// Looks whether a side's DHCP pool has addresses, and its resolver none of them.
+fn check_pool(
+    section: &str,
+    pool: RangeInclusive<Ipv4Addr>,
+    resolver: Ipv4Addr,
+    say: &mut impl FnMut(&str, String),
+) {
+    if pool.is_empty() {
+        let text = format!("{} is before pool-first", pool.end());
+        say(&format!("{section}.pool-last"), text);
+    }
+    if pool.contains(&resolver) {
+        let text = format!("{resolver} is in the DHCP pool");
+        say(&format!("{section}.resolver"), text);
+    }
 }
 
 /// Whether two addresses share their first `prefix` bits.

@@ -1,6 +1,6 @@
 //! `[guest]`: the guests' network. It may be left out; then there is none.
 
-use super::{Lan, Services, is_edge_of, same_net};
+use super::{Lan, Services, check_pool, is_edge_of, is_interface, same_net};
 use core::net::Ipv4Addr;
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +37,7 @@ impl Guest {
         say: &mut impl FnMut(&str, String),
     ) {
         let name = self.interface.as_str();
-        if name.is_empty() || name.len() > crate::limits::IFNAME_MAX || name.contains(['/', ' ']) {
+        if !is_interface(name) {
             say("guest.interface", format!("{name:?} is no interface name"));
         } else if [lan.interface.as_str(), wan].contains(&name) {
             say(
@@ -73,19 +73,12 @@ impl Guest {
                 say(key, format!("{address} is the gateway's own address"));
             }
         }
-        let pool = self.pool_first..=self.pool_last;
-        if pool.is_empty() {
-            say(
-                "guest.pool-last",
-                format!("{} is before pool-first", self.pool_last),
-            );
-        }
-        if pool.contains(&self.resolver) {
-            say(
-                "guest.resolver",
-                format!("{} is in the DHCP pool", self.resolver),
-            );
-        }
+        check_pool(
+            "guest",
+            self.pool_first..=self.pool_last,
+            self.resolver,
+            say,
+        );
     }
 }
 
