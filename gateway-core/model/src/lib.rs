@@ -32,6 +32,8 @@ pub mod gate;
 #[cfg(feature = "std")]
 pub mod gateway;
 #[cfg(feature = "std")]
+pub mod hex;
+#[cfg(feature = "std")]
 pub mod manifest;
 #[cfg(feature = "std")]
 pub mod networks;

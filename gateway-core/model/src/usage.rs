@@ -5,6 +5,7 @@
 //! how many there are and which is the last, so that none can be cut off the end unless an older head is
 //! put back as well: against the holder of the whole disk only a copy kept elsewhere helps.
 
+use crate::hex;
 use core::fmt;
 use p256::ecdsa::signature::{Signer, Verifier};
 use p256::ecdsa::{Signature, SigningKey, VerifyingKey};
@@ -178,7 +179,7 @@ impl Key {
         let signature: Signature = self.0.sign(json.as_bytes());
         let hash = digest(&json);
         Ok((
-            format!("{json}\t{}", hexadecimal(signature.to_der().as_bytes())),
+            format!("{json}\t{}", hex::text(signature.to_der().as_bytes())),
             hash,
         ))
     }
@@ -218,7 +219,7 @@ impl PublicKey {
         let (json, signature) = line
             .split_once('\t')
             .ok_or_else(|| malformed("no tab between record and signature"))?;
-        let signature = bytes_of(signature)
+        let signature = hex::bytes(signature)
             .and_then(|bytes| Signature::from_der(&bytes).ok())
             .ok_or_else(|| malformed("the signature is no ECDSA signature in hexadecimal"))?;
         self.0
@@ -302,21 +303,7 @@ pub fn fingerprint(line: &str) -> String {
 
 /// SHA-256 in hexadecimal digits.
 fn digest(text: &str) -> String {
-    hexadecimal(&Sha256::digest(text))
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn bytes_of(digits: &str) -> Option<Vec<u8>> {
-    if !digits.is_ascii() || !digits.len().is_multiple_of(2) {
-        return None;
-    }
-    (0..digits.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok())
-        .collect()
+    hex::text(&Sha256::digest(text))
 }
 
 #[cfg(test)]
@@ -379,7 +366,7 @@ mod tests {
                     \"used\":{\"cpu_usec\":5,\"memory_byte_seconds\":7,\"read_bytes\":0,\"written_bytes\":0,\
                     \"received_bytes\":0,\"sent_bytes\":0},\"previous\":\"\"}";
         let signature: Signature = key().0.sign(json.as_bytes());
-        let line = format!("{json}\t{}", hexadecimal(signature.to_der().as_bytes()));
+        let line = format!("{json}\t{}", hex::text(signature.to_der().as_bytes()));
         // when it is followed by one of today
         let mut chain = Chain::default();
         let old = chain.follow(&key().public(), &line).unwrap();

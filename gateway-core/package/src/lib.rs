@@ -6,7 +6,6 @@
 //! README.md beside this crate is the format.
 #![forbid(unsafe_code)]
 
-pub mod hex;
 pub mod oci;
 pub mod signature;
 pub mod tar;

@@ -3,8 +3,8 @@
 //! with its hash tree, and an annotation of the artifact has the signature. Nothing here is signed: it only says
 //! where the three are, and what is signed is checked as if it had come in a folder.
 
-use crate::hex;
 use core::fmt;
+use hearth_model::hex;
 use hearth_model::manifest::Manifest;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

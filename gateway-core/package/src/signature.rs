@@ -2,8 +2,8 @@
 //! token that never gives its key away, can make and check them too:
 //! `openssl dgst -sha256 -sign KEY manifest.toml`. The text is one line, `ecdsa-p256-sha256 KEY SIGNATURE`.
 
-use crate::hex;
 use core::fmt;
+use hearth_model::hex;
 use p256::ecdsa::signature::{Signer, Verifier};
 use p256::ecdsa::{SigningKey, VerifyingKey};
 use p256::pkcs8::{

@@ -156,7 +156,7 @@ impl Reader {
 }
 
 fn is_file_of_layout(name: &str) -> bool {
-    let is_hash = |text: &str| text.len() == 64 && crate::hex::bytes(text).is_some();
+    let is_hash = |text: &str| text.len() == 64 && hearth_model::hex::bytes(text).is_some();
     name == LAYOUT_FILE
         || name == INDEX_FILE
         || name.strip_prefix("blobs/sha256/").is_some_and(is_hash)

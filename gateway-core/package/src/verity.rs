@@ -135,7 +135,7 @@ pub fn tree_length(size: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hex;
+    use hearth_model::hex;
     use proptest::prelude::*;
 
     fn tree(image: &[u8]) -> Tree {

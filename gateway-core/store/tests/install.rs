@@ -2,9 +2,10 @@
 // A test may panic, and so may what it shares with others.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+use hearth_model::hex;
 use hearth_model::{ServiceName, calendar};
+use hearth_package::SecretKey;
 use hearth_package::verity::Builder;
-use hearth_package::{SecretKey, hex};
 use hearth_store::place::{Installed, Place};
 use std::collections::BTreeMap;
 use std::fs;

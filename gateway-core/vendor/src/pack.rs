@@ -1,9 +1,9 @@
 //! Packs: a folder becomes a read-only image with its hash tree, and the manifest says which.
 
 use crate::files::{could_not, read_text, write};
+use hearth_model::hex;
 use hearth_model::manifest::{MANIFEST_MAX, Manifest};
 use hearth_model::{ServiceName, calendar};
-use hearth_package::hex;
 use hearth_package::verity::{BLOCK, Builder};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};

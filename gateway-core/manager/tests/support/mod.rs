@@ -6,8 +6,9 @@ pub mod init;
 pub mod net;
 pub mod record;
 
+use hearth_model::hex;
+use hearth_package::SecretKey;
 use hearth_package::verity::Builder;
-use hearth_package::{SecretKey, hex};
 use init::Init;
 use net::Net;
 use std::fs;

@@ -6,6 +6,7 @@ use super::raw::Section;
 use super::value;
 use crate::ServiceName;
 use crate::calendar;
+use crate::hex;
 use toml::de::DeValue;
 
 /// Length of a block of the image and of its hash tree, bytes (dm-verity).
@@ -64,22 +65,9 @@ fn size(value: &DeValue<'_>) -> Result<u64, String> {
 
 fn hash(value: &DeValue<'_>) -> Result<[u8; 32], String> {
     let text = value::text(value)?;
-    let mut hash = [0; 32];
-    let digits = text.as_bytes().chunks_exact(2);
-    let whole = text.len() == 64 && digits.remainder().is_empty();
-    for (byte, pair) in hash.iter_mut().zip(digits) {
-        let digits = core::str::from_utf8(pair).ok();
-        let lower = pair.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        match digits.filter(|_| whole && lower) {
-            Some(digits) => *byte = u8::from_str_radix(digits, 16).unwrap_or_default(),
-            None => return Err(format!("{} is no hash: 64 of 0-9, a-f", shown(text))),
-        }
-    }
-    if whole {
-        Ok(hash)
-    } else {
-        Err(format!("{} is no hash: 64 of 0-9, a-f", shown(text)))
-    }
+    hex::bytes(text)
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or_else(|| format!("{} is no hash: 64 of 0-9, a-f", shown(text)))
 }
 
 fn day(value: &DeValue<'_>) -> Result<u64, String> {
