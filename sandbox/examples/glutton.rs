@@ -3,7 +3,8 @@
 //!
 //! `glutton orders` carries out the orders that it finds in `/data/order`, one file an order: a tag and
 //! words. It prints `RESULT <tag> key=value ...` and removes the file. Orders:
-//! `write FILE MIB` (as far as it comes, then fsync), `files FOLDER COUNT`, `remove PATH`,
+//! `write FILE MIB` (as far as it comes, then fsync), `wander FILE MS` (reads pages of it here and there),
+//! `seek FILE KIB MS` (the same around the cache, so much at once), `files FOLDER COUNT`, `remove PATH`,
 //! `send ADDRESS PORT KBIT MS` (datagrams, so many kbit a second), `pour ADDRESS PORT KBIT MS` (asks
 //! a peer for as many), `fork COUNT` (children that sleep, and end again), `keep COUNT` (children that stay),
 //! `memory MIB` (a child that takes that much), `spin MS`, `project FILE` (leave the project whose quota counts the file).
@@ -13,12 +14,14 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 const ORDER: &str = "/data/order";
 const PAUSE: Duration = Duration::from_millis(20);
 const CHUNK: usize = 64 * 1024;
+const PAGE: usize = 4096;
 const DATAGRAM: usize = 1200;
 const MIB: usize = 1024 * 1024;
 
@@ -42,6 +45,33 @@ fn write(path: &str, mib: usize) -> String {
     let errno = errno(attempt());
     let ms = begin.elapsed().as_millis();
     format!("bytes={written} errno={errno} ms={ms}")
+}
+
+/// Reads a file here and there for so long, so much at once; how often.
+fn read(path: &str, length: usize, flags: i32, ms: u64) -> String {
+    let begin = Instant::now();
+    let mut times = 0;
+    let mut attempt = || -> io::Result<()> {
+        let file = File::options().read(true).custom_flags(flags).open(path)?;
+        let places = (file.metadata()?.len() / length as u64).max(1);
+        // What goes around the cache goes to whole pages (open(2), O_DIRECT).
+        let mut room = vec![0; length + PAGE];
+        let aligned = room.as_ptr().align_offset(PAGE);
+        let mut place: u64 = 1;
+        while begin.elapsed() < Duration::from_millis(ms) {
+            // Knuth's MMIX generator: its upper bits are even enough.
+            place = place
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            let at = (place >> 33) % places * length as u64;
+            let piece = room.get_mut(aligned..aligned + length);
+            file.read_exact_at(piece.unwrap_or_default(), at)?;
+            times += 1;
+        }
+        Ok(())
+    };
+    let errno = errno(attempt());
+    format!("times={times} errno={errno}")
 }
 
 /// A socket of a peer.
@@ -209,6 +239,11 @@ fn obey(kept: &mut Vec<Child>, order: &[&str]) -> String {
     let number = |text: &str| text.parse::<usize>().unwrap_or(0);
     match order {
         ["write", path, mib] => write(path, number(mib)),
+        ["wander", path, ms] => read(path, PAGE, 0, number(ms) as u64),
+        ["seek", path, kib, ms] => {
+            let length = number(kib) * 1024;
+            read(path, length, libc::O_DIRECT, number(ms) as u64)
+        }
         ["send", address, port, kbit, ms] => {
             send(address, port, number(kbit) as u64, number(ms) as u64)
         }
