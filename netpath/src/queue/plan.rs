@@ -92,8 +92,8 @@ impl<'a> Line<'a> {
                 .unwrap_or(reserve),
         };
         let rest = line.0.saturating_sub(reserved);
-        let weights = services.iter().map(|(_, share)| share.weight);
-        let least = weights.chain([NetworkShare::WEIGHT_EVEN]).min();
+        // A packet is the turn of the smallest of those that are there: on a slow line, each turn is the others' delay.
+        let least = services.iter().map(|(_, share)| share.weight).min();
         let least = u32::from(least.unwrap_or(NetworkShare::WEIGHT_EVEN).max(1));
         let quantum = |weight: u16| {
             let weighed = QUANTUM_MIN * u32::from(weight) / least;
@@ -184,9 +184,10 @@ impl<'a> Line<'a> {
     #[must_use]
     pub fn leaf(&self, kind: LeafKind) -> Leaf {
         let (line, leaf) = (&self.data.line, &self.data.leaf);
-        // One packet on the line is no queue yet (RFC 8289 4.4: at least one).
-        let one = u64::from(QUANTUM_MIN) * 8 * 1_500_000 / self.rate.0.max(1);
-        let target = (leaf.target * 1_000).max(u32::try_from(one).unwrap_or(u32::MAX));
+        // One packet on the line is no queue yet (RFC 8289 4.4: at least one), nor is the turn of another class. CAKE
+        // takes four packets for none where it knows the line's rate itself, which HTB does not tell it.
+        let turn = u64::from(QUANTUM_MIN) * 8 * 4_000_000 / self.rate.0.max(1);
+        let target = (leaf.target * 1_000).max(u32::try_from(turn).unwrap_or(u32::MAX));
         let interval = (leaf.interval * 1_000).max(target.saturating_mul(2));
         let held = self.at_once(line.hold);
         let memory = held

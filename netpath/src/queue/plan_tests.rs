@@ -70,7 +70,7 @@ fn the_home_shares_what_nobody_has_reserved() {
 fn leaves_hold_no_more_than_is_good_at_the_rate() {
     let data = data();
     let at = |rate| Line::new(&data, Direction::Up, rate).unwrap();
-    // given a slow line, then a packet's own time is no delay
+    // given a slow line, then a packet's own time is no delay, nor is the turn of another class
     let slow = at(BitsPerSec(1_000_000));
     let Leaf::FqCodel {
         target, interval, ..
@@ -79,7 +79,7 @@ fn leaves_hold_no_more_than_is_good_at_the_rate() {
         panic!();
     };
     assert!(
-        target > 18_000 && interval >= 2 * target,
+        target > 50_000 && interval >= 2 * target,
         "{target} {interval}"
     );
     assert_eq!(
@@ -122,6 +122,12 @@ fn weights_are_parts_of_what_is_left_and_never_less_than_a_packet() {
     };
     assert_eq!(quanta(&services[..2]), [QUANTUM_MIN, 3 * QUANTUM_MIN]);
     assert_eq!(quanta(&services), [QUANTUM_MAX, QUANTUM_MAX, QUANTUM_MIN]);
+    // and no turn is longer than the proportion needs, however large the weights are
+    let ranked = [
+        (service(0), weighed(NetworkShare::WEIGHT_MAX)),
+        (service(1), weighed(NetworkShare::WEIGHT_MAX / 2)),
+    ];
+    assert_eq!(quanta(&ranked), [2 * QUANTUM_MIN, QUANTUM_MIN]);
 }
 
 proptest! {
