@@ -261,12 +261,14 @@ fn advice(resource: Scarce, finding: &Finding, sample: &Sample) -> String {
             }
         };
     };
-    // The victim that the household wants most, of those that are behind the culprit.
+    // The victim that the household wants most, of those that a ranking helps: who is not named has no better
+    // place than others who are not.
+    let is_named = |name: &str| sample.parties.get(name).is_some_and(|party| party.is_named);
     let behind = finding
         .victims
         .iter()
         .filter_map(|name| Some((rank(name)?, name)))
-        .filter(|(of_victim, _)| *of_victim > of_culprit)
+        .filter(|(of_victim, name)| *of_victim > of_culprit || !is_named(name))
         .min();
     match behind {
         Some((_, victim)) => {

@@ -220,20 +220,27 @@ fn who_waits_for_whom_the_household_wants_more_is_nobodys_victim() {
 
 #[test]
 fn advice_names_what_helps() {
-    // given a victim that comes before the culprit already, then ranking is no help
-    let mut home = Home::default();
-    home.told_after(
-        3,
-        &[
+    // given a victim that comes before the culprit already, by the household's word or only in the list
+    for (is_named, advice) in [
+        (true, "hearth stop hog, or lower its max in resources.io"),
+        (
+            false,
+            "hearth rank a-video hog: a-video then comes before hog",
+        ),
+    ] {
+        let mut home = Home::default();
+        let loads = [
             ("a-video", Scarce::Io, 1000, 500, 0, 0),
             ("hog", Scarce::Io, 40 * MIB, 0, 0, 0),
-        ],
-    );
-    let one = home.watch.congested().next().unwrap();
-    assert_eq!(
-        one.advice,
-        "hearth stop hog, or lower its max in resources.io"
-    );
+        ];
+        home.pass(&loads);
+        let party = home.sample.parties.get_mut("a-video").unwrap();
+        (party.rank, party.is_named) = (Some(0), is_named);
+        home.told_after(3, &loads);
+        // then ranking is advised only where it helps
+        let one = home.watch.congested().next().unwrap();
+        assert_eq!(one.advice, advice);
+    }
     // given the home itself, then it is a host of it
     let mut home = Home::default();
     home.told_after(
