@@ -202,9 +202,8 @@ impl Unit {
             Event::Executed => match self.terms.active {
                 ActiveWhen::Executed => self.is_active(now),
                 ActiveWhen::Ready => {
+                    // `since` stays: its program may have said that it is ready before this was heard.
                     self.status.readiness = Readiness::Awaited;
-                    // From here on the time it may take counts.
-                    self.status.since = now;
                     self.deadline = None;
                     none()
                 }

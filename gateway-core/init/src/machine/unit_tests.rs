@@ -343,6 +343,19 @@ fn the_failed_step_is_the_reason_not_the_exit_status_behind_it() {
 }
 
 #[test]
+fn a_start_that_is_awaited_began_when_its_launcher_did() {
+    // given a launcher
+    let mut unit = Unit::new(terms(RestartWhen::Always), NOW);
+    unit.step(Event::Start(Asked::Person), NOW);
+    unit.step(Event::Spawned(7), NOW);
+    // when its program runs, and PID 1 hears of it later
+    unit.step(Event::Executed, NOW.after_ms(900));
+    // then what the program has said meanwhile is not from before this start
+    assert_eq!(unit.status().readiness, Readiness::Awaited);
+    assert_eq!(unit.status().since, NOW);
+}
+
+#[test]
 fn policies_decide_which_ends_are_followed_by_a_start() {
     for (when, exit, state, fault) in [
         (
