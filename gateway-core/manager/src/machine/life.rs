@@ -110,7 +110,8 @@ impl Machine {
         service.start_after_stop = false;
         service.trouble = None;
         match (service.phase, service.status.state) {
-            (Phase::Rest, UnitState::Starting | UnitState::Active | UnitState::Restarting)
+            // One that is Stopping may be on its way to its next run.
+            (Phase::Rest, UnitState::Starting | UnitState::Active | UnitState::Restarting | UnitState::Stopping)
             // PID 1 takes requests in order: the stop comes after what it was asked before.
             | (Phase::Waiting { asked: Asked::Start | Asked::Restart, .. }, _) => {
                 self.end(id, Asked::Stop, now, out);
@@ -127,8 +128,7 @@ impl Machine {
             (Phase::Waiting { asked: Asked::Withdraw, .. }, _) => {
                 self.end(id, Asked::Stop, now, out);
             }
-            (Phase::Rest, UnitState::Stopping)
-            | (Phase::Waiting { asked: Asked::Stop, .. }, _) => {}
+            (Phase::Waiting { asked: Asked::Stop, .. }, _) => {}
             (
                 Phase::MakingRoom
                 | Phase::WaitingForNeeds { .. }

@@ -292,3 +292,21 @@ fn a_new_manager_finds_the_chain_as_it_was() {
         [Action::Launch(id(0)), Action::Prepare(id(1))]
     );
 }
+
+#[test]
+fn a_stop_of_one_that_is_killed_to_run_again_is_told_to_pid_1() {
+    // given a first service that is being ended for its next run, and others that need it
+    let mut bench = running_chain();
+    bench.on(told(0, UnitState::Stopping));
+    // when it is stopped
+    // then the others end before, and then PID 1 hears that it is to rest
+    assert_eq!(bench.on(Event::Stop(id(0))), [Action::SendWithdraw(id(2))]);
+    assert_eq!(
+        bench.on(ended(2, Fault::DependencyFailure)),
+        [Action::SendWithdraw(id(1))]
+    );
+    assert_eq!(
+        bench.on(ended(1, Fault::DependencyFailure)),
+        [Action::SendStop(id(0))]
+    );
+}
