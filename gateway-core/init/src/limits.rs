@@ -70,6 +70,16 @@ pub const REQUESTS_PER_TURN: usize = 32;
 /// Refusals that wait for room in the manager's socket; at this many no more requests are read.
 pub const REFUSALS_MAX: usize = 16;
 
+/// Time between two looks for full output pipes while the manager is away, milliseconds: the longest that a service
+/// waits which fills its pipe then, and a hundred small wake-ups a second of a gateway that is out of order.
+pub const OUTPUT_LOOK_MS: u64 = 10;
+
+/// Output that is read at once to be forgotten, bytes: a quarter of a pipe.
+pub const OUTPUT_READ_MAX: usize = 16 * 1024;
+
+/// Such reads from one pipe in one turn of the loop: a whole pipe.
+pub const OUTPUT_READS: usize = 4;
+
 /// Children reaped in one turn of the loop.
 pub const REAPS_PER_TURN: usize = 64;
 

@@ -52,7 +52,7 @@ pub const LOCAL_PORT_LAST: u16 = 61_999;
 pub const DHCP_CLIENT_PORT: u16 = 68;
 
 /// Version of the records in [`crate::protocol`]; both sides refuse another one by name.
-pub const PROTOCOL_VERSION: u16 = 5;
+pub const PROTOCOL_VERSION: u16 = 6;
 
 /// Version of [`crate::plan::Plan`](../plan/struct.Plan.html)'s encoding.
 pub const PLAN_VERSION: u16 = 2;

@@ -3,6 +3,7 @@
 //! A full socket never makes PID 1 wait: what was not told stays marked and is told when there is
 //! room.
 
+use super::output::Unread;
 use super::probe::Probing;
 use super::rows::{Announce, Process, Row};
 use crate::limits::REFUSALS_MAX;
@@ -83,6 +84,11 @@ impl Manager {
         } else {
             self.socket.as_ref().map(AsFd::as_fd)
         }
+    }
+
+    /// Whether nobody reads what services print: no manager is there, or it has not said Hello.
+    pub fn is_away(&self) -> bool {
+        self.socket.is_none() || self.greeting == Greeting::Awaited
     }
 
     /// The socket, to wait for room.
@@ -216,7 +222,18 @@ impl Manager {
                             .into_iter()
                             .chain(notify)
                             .collect();
-                    send(socket, &FromInit::Service { id, name, status }, &fds)?;
+                    let lost = row.lost;
+                    send(
+                        socket,
+                        &FromInit::Service {
+                            id,
+                            name,
+                            status,
+                            lost,
+                        },
+                        &fds,
+                    )?;
+                    row.lost = 0;
                 }
             }
             row.process.announce = Announce::Nothing;
@@ -256,6 +273,8 @@ fn send(socket: BorrowedFd<'_>, record: &FromInit, fds: &[BorrowedFd<'_>]) -> Re
 /// but who holds its ends can name it.
 fn output_pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
     let (output, input) = fd::pipe()?;
+    // The end that is read: the service's writes wait as they always did.
+    fd::set_nonblocking(output.as_fd())?;
     let file = std::fs::File::from(input);
     file.set_permissions(std::fs::Permissions::from_mode(0o622))?;
     Ok((output, file.into()))
@@ -288,16 +307,20 @@ pub fn place(
     let Some(place) = rows.get_mut(id.index()) else {
         return Err(InitRefusal::Unknown);
     };
-    let (output, input) = match place.take() {
+    let (output, input, lost) = match place.take() {
         Some(old) => {
             let state = old.process.unit.status().state;
             if state != UnitState::Idle {
                 *place = Some(old);
                 return Err(InitRefusal::WrongState { state });
             }
-            (old.output, old.input)
+            (old.output, old.input, old.lost)
         }
-        None => output_pipe().map_err(|errno| InitRefusal::System { errno: errno.0 })?,
+        None => {
+            let pipe = output_pipe().map_err(|errno| InitRefusal::System { errno: errno.0 });
+            let (output, input) = pipe?;
+            (output, input, 0)
+        }
     };
     let terms = crate::machine::unit::Terms {
         restart: service.restart,
@@ -314,6 +337,8 @@ pub fn place(
         network,
         output,
         input,
+        unread: Unread::default(),
+        lost,
         notify,
         probe: Probing::Nothing,
     });

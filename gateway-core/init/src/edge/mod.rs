@@ -4,6 +4,7 @@
 mod boot;
 mod going_down;
 mod manager;
+mod output;
 mod probe;
 mod report;
 mod rows;
@@ -32,8 +33,8 @@ use spawn::{ServiceFds, Spawner};
 use std::os::fd::{AsFd, OwnedFd};
 use system::place;
 
-/// Signals, the manager twice (for reading and for room), the status pipes of all units.
-const POLL_MAX: usize = 3 + SystemUnit::ALL.len() + SERVICES_MAX;
+/// Signals, the manager twice (for reading and for room), the status pipes of all units, the output of all services.
+const POLL_MAX: usize = 3 + SystemUnit::ALL.len() + 2 * SERVICES_MAX;
 
 /// All that PID 1 holds.
 pub struct Init {
@@ -45,6 +46,7 @@ pub struct Init {
     left: Left,
     shutdown: Shutdown,
     console_at: Option<Tick>,
+    output_look_at: Tick,
     booted: Booted,
     allocations: usize,
 }
@@ -76,6 +78,7 @@ pub fn start() -> Result<Init, Fault> {
         left: Left::Nothing,
         shutdown: Shutdown::default(),
         console_at: Some(now.after_ms(CONSOLE_WAIT_MS)),
+        output_look_at: now,
         booted,
         allocations: 0,
     };
@@ -106,6 +109,7 @@ impl Init {
         self.on_status_pipes(now);
         self.on_children(now);
         self.on_requests(now);
+        self.on_output(now);
         self.on_time(now);
         self.on_shutdown(now);
         self.left = self.manager.tell(&mut self.rows, &mut self.system);
@@ -128,6 +132,11 @@ impl Init {
         {
             let _ = fds.push(fd::interest(pipe.as_fd(), READABLE));
         }
+        if self.manager.is_away() {
+            for output in self.rows.iter().flatten().filter_map(Row::overflowing) {
+                let _ = fds.push(fd::interest(output, READABLE));
+            }
+        }
         let timeout = self.next_deadline().map_or(-1, |at| {
             i32::try_from(at.since_ms(machine::now())).unwrap_or(i32::MAX)
         });
@@ -145,6 +154,7 @@ impl Init {
         units
             .chain(probes.filter_map(|row| row.probe.deadline()))
             .chain(self.console_at)
+            .chain(self.output_deadline())
             .chain(self.shutdown.next_deadline())
             .min()
     }

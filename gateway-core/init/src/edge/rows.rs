@@ -1,5 +1,6 @@
 //! What PID 1 holds for each unit: its life, its process, its descriptors.
 
+use super::output::Unread;
 use super::probe::Probing;
 use super::spawn::Started;
 use crate::machine::unit::{Event, Terms, Unit};
@@ -137,6 +138,10 @@ pub struct Row {
     pub output: OwnedFd,
     /// Write end of its output, for its next run.
     pub input: OwnedFd,
+    /// What becomes of its output while the manager is away.
+    pub unread: Unread,
+    /// Bytes of its output that were forgotten, which the manager has to be told.
+    pub lost: u64,
     /// Its notify socket, which the manager reads.
     pub notify: Option<OwnedFd>,
     /// Its probe.

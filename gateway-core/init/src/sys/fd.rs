@@ -37,6 +37,13 @@ pub fn poll(fds: &mut [PollFd], timeout_ms: i32) -> Result<(), Errno> {
     }
 }
 
+/// Whether a pipe takes at least one byte more without waiting; one that can not be asked is said to.
+#[must_use]
+pub fn has_room(pipe: BorrowedFd<'_>) -> bool {
+    let mut asked = [interest(pipe, WRITABLE)];
+    poll(&mut asked, 0).is_err() || asked.iter().all(|pipe| pipe.revents != 0)
+}
+
 /// pipe2(2), close-on-exec on both ends.
 ///
 /// # Errors

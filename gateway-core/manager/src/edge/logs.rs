@@ -85,6 +85,12 @@ impl Logs {
         self.log(name).book.keep(vec![line]);
     }
 
+    /// Says what a service printed while no manager read it, and its pipe had no room for.
+    pub fn note_lost(&self, name: &ServiceName, bytes: u64) {
+        let text = format!("hearth: {bytes} bytes lost while hearth-manager was away");
+        self.note(name, &text);
+    }
+
     /// As [`Book::read`].
     #[must_use]
     pub fn read(&self, name: &ServiceName) -> Vec<u8> {
@@ -175,6 +181,20 @@ mod tests {
         writer.write_all(b"thr").unwrap();
         drop(writer);
         assert_eq!(&follow.lines.recv().await.unwrap()[..], b"thr\n");
+    }
+
+    #[tokio::test]
+    async fn what_was_lost_without_us_is_told_before_what_was_kept() {
+        let (_folder, logs, name) = logs();
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        writer.write_all(b"kept\n").unwrap();
+        logs.note_lost(&name, 70_000);
+        logs.pump(&name, reader.into()).unwrap();
+        drop(writer);
+        let (so_far, mut follow) = logs.follow(&name).unwrap();
+        let told = b"hearth: 70000 bytes lost while hearth-manager was away\n";
+        assert_eq!(so_far, told);
+        assert_eq!(&follow.lines.recv().await.unwrap()[..], b"kept\n");
     }
 
     #[tokio::test]

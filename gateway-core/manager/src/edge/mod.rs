@@ -236,7 +236,15 @@ impl Core {
     fn heard_from_init(&mut self, record: FromInit, fds: Vec<OwnedFd>) -> Result<(), Lost> {
         self.hear_notes()?;
         let event = match record {
-            FromInit::Service { id, name, status } => {
+            FromInit::Service {
+                id,
+                name,
+                status,
+                lost,
+            } => {
+                if lost > 0 {
+                    self.logs.note_lost(&name, lost);
+                }
                 self.take_descriptors(id, &name, fds);
                 let oom_kills = self.oom_kills(&name);
                 Event::InitService {

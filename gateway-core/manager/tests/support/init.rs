@@ -277,6 +277,7 @@ impl Row {
             id: self.id,
             name: self.name.clone(),
             status: self.status,
+            lost: 0,
         };
         let mut fds = vec![&self.read_end, &self.fds[1]];
         fds.extend(self.notify.map(|place| &self.fds[place]));

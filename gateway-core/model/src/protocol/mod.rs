@@ -196,6 +196,8 @@ pub enum FromInit {
         name: ServiceName,
         /// Where it is.
         status: UnitStatus,
+        /// Bytes of its output that found no room while no manager read it, since this was last told.
+        lost: u64,
     },
     /// The last record of the answer to a Hello.
     WelcomeEnd,
@@ -316,6 +318,7 @@ mod tests {
             id,
             name: name.clone(),
             status: longest_status(),
+            lost: u64::MAX,
         };
         let to = ToInit::Start(StartService {
             id,
