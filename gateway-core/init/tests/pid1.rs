@@ -263,7 +263,7 @@ fn stand_in_for_the_manager() {
     let socket = unsafe { OwnedFd::from_raw_fd(MANAGER_INIT_FD) };
     let version = PROTOCOL_VERSION;
     assert!(record::send(&socket, &ToInit::Hello { version }, &[]));
-    let mut services = 0;
+    let (mut services, mut started) = (0, 0);
     while let Some((told, _fds)) = record::receive::<FromInit>(&socket) {
         match told {
             FromInit::Service { lost, .. } => {
@@ -276,6 +276,7 @@ fn stand_in_for_the_manager() {
                 writeln!(file, "{lost}").unwrap();
             }
             FromInit::WelcomeEnd if services == 0 => {
+                started = 1;
                 // It can not run, since neither is what PID 1 expects; but PID 1 holds it and its pipe.
                 let fds: [OwnedFd; 2] = [(); 2].map(|()| File::open("/").unwrap().into());
                 assert!(record::send(
@@ -284,8 +285,15 @@ fn stand_in_for_the_manager() {
                     &[&fds[0], &fds[1]]
                 ));
             }
+            // It is at rest, so this changes nothing.
+            FromInit::WelcomeEnd => {
+                let id = service().id;
+                assert!(record::send(&socket, &ToInit::Stop { id }, &[]));
+            }
+            FromInit::Status { status, .. } if services > 0 && started == 0 => {
+                fs::write(folder.join("answered"), status.state.to_string()).unwrap();
+            }
             FromInit::Welcome { .. }
-            | FromInit::WelcomeEnd
             | FromInit::Status { .. }
             | FromInit::System { .. }
             | FromInit::Probed { .. }
@@ -411,6 +419,12 @@ fn a_service_prints_on_while_the_manager_is_away_and_what_is_lost_is_counted() {
     go();
     assert_eq!(losses(&machine, 2), [0, 0]);
     assert!(empty(&mut reader) == words);
+    // and a stop is answered also where it changes nothing
+    let (begin, answered) = (Instant::now(), machine.told().join("answered"));
+    while fs::read_to_string(&answered).unwrap_or_default() != "Idle" {
+        assert!(begin.elapsed() < WAIT, "{}", machine.log());
+        std::thread::sleep(Duration::from_millis(5));
+    }
     // when it prints far more, then it is never held for long, and each byte is counted or in the pipe
     kill_the_manager();
     let mut printed = 0;

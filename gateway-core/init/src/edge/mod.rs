@@ -272,6 +272,17 @@ impl Init {
             self.manager.refuse(Some(id), InitRefusal::ShuttingDown);
         } else {
             self.row_event(id.index(), event, now);
+            self.answer(id, event);
+        }
+    }
+
+    /// An end that was asked for is told of also where it changes nothing: the manager waits for a word.
+    fn answer(&mut self, id: ServiceId, event: Event) {
+        let row = self.rows.get_mut(id.index()).and_then(Option::as_mut);
+        if let (Event::Stop | Event::Withdraw, Some(row)) = (event, row)
+            && row.process.announce == Announce::Nothing
+        {
+            row.process.announce = Announce::Status;
         }
     }
 

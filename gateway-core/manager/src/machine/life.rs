@@ -37,10 +37,14 @@ impl Machine {
             return;
         };
         service.wanted = Wanted::Running;
+        if service.start_after_stop {
+            // PID 1 has been told to end it, and has not said yet that it is over.
+            return;
+        }
         match (service.phase, service.status.state) {
             (Phase::Rest, UnitState::Idle) => self.begin(id, Cause::Person, now, out),
-            (Phase::Rest, UnitState::Stopping)
-            | (
+            (Phase::Rest, UnitState::Stopping) => service.stop_then_start(id, now, out),
+            (
                 Phase::Waiting {
                     asked: Asked::Stop | Asked::Withdraw,
                     ..
@@ -69,15 +73,18 @@ impl Machine {
     }
 
     pub(super) fn restart(&mut self, id: ServiceId, now: Tick, out: Out<'_>) {
-        match self
-            .services
-            .get(&id)
-            .map(|service| (service.phase, service.status.state))
-        {
+        match self.services.get(&id).map(|service| {
+            (
+                service.phase,
+                service.status.state,
+                service.start_after_stop,
+            )
+        }) {
             // What it was about to end for is over.
             Some((
                 Phase::Rest | Phase::WaitingForDependents { .. },
                 UnitState::Starting | UnitState::Active | UnitState::Restarting,
+                false,
             )) => {
                 if let Some(service) = self.services.get_mut(&id) {
                     service.wanted = Wanted::Running;
@@ -370,5 +377,18 @@ impl Machine {
                 | Phase::WaitingForDependents { .. } => {}
             }
         }
+    }
+}
+
+impl Service {
+    /// Has PID 1 end its run and stay at rest, so that the next one is begun here. One that is ending may be on its
+    /// way to a next run of PID 1's own, which is of before and takes no notice of what is to follow its end.
+    pub(super) fn stop_then_start(&mut self, id: ServiceId, now: Tick, out: Out<'_>) {
+        self.start_after_stop = true;
+        self.phase = Phase::Waiting {
+            asked: Asked::Stop,
+            until: now.after_ms(INIT_ANSWER_MS),
+        };
+        out.push(Action::SendStop(id));
     }
 }

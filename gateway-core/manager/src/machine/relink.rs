@@ -1,8 +1,8 @@
 //! What a move of the gateway's own networks does to services.
 
+use super::register::Wanted;
 use super::service::{Asked, Phase};
 use super::{Action, Machine};
-use crate::limits::INIT_ANSWER_MS;
 use hearth_model::protocol::Link;
 use hearth_model::state::UnitState;
 use hearth_model::{ServiceId, Tick};
@@ -29,6 +29,10 @@ impl Machine {
             if link.is_none() {
                 continue;
             }
+            if service.start_after_stop {
+                // It ends, and its next start is with the new link.
+                continue;
+            }
             match (service.phase, service.status.state) {
                 (Phase::Rest, UnitState::Starting | UnitState::Active | UnitState::Restarting)
                 | (
@@ -37,13 +41,10 @@ impl Machine {
                         ..
                     },
                     _,
-                ) => {
-                    service.start_after_stop = true;
-                    service.phase = Phase::Waiting {
-                        asked: Asked::Stop,
-                        until: now.after_ms(INIT_ANSWER_MS),
-                    };
-                    out.push(Action::SendStop(id));
+                ) => service.stop_then_start(id, now, out),
+                // It may be on its way to a next run of PID 1's own, with the old link.
+                (Phase::Rest, UnitState::Stopping) if service.wanted == Wanted::Running => {
+                    service.stop_then_start(id, now, out);
                 }
                 // What is promised to it stays so.
                 (

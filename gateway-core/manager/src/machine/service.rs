@@ -139,7 +139,7 @@ pub struct Service {
     pub link_trouble: Option<String>,
     /// Who asked for the last start.
     pub cause: Cause,
-    /// A start that was asked for while it was ending.
+    /// A start that follows its end, which PID 1 has been asked for.
     pub start_after_stop: bool,
     /// What is promised to it.
     pub admitted: Option<Admitted>,

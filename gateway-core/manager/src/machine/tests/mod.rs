@@ -7,6 +7,7 @@ use hearth_model::protocol::{InitRefusal, Link, NetRefusal, NetworkPolicy};
 use hearth_model::state::{Fault, LastExit, UnitState, UnitStatus};
 use hearth_model::{BitsPerSec, Bytes, MilliCpu, PerMille, ServiceId, ServiceName, Tick};
 
+mod again;
 mod kills;
 mod links;
 mod needs;
@@ -196,7 +197,11 @@ fn a_stop_gives_everything_back() {
 fn a_start_asked_for_while_it_ends_comes_after_the_end() {
     let mut bench = running();
     bench.all([Event::Stop(id(0)), told(0, UnitState::Stopping)]);
+    // PID 1 is told to leave it at rest, whatever it ended it for
+    assert_eq!(bench.on(Event::Start(id(0))), [Action::SendStop(id(0))]);
     assert_eq!(bench.on(Event::Start(id(0))), []);
+    assert_eq!(bench.on(told(0, UnitState::Stopping)), []);
+    assert!(!bench.0.service(id(0)).unwrap().is_settled());
     assert_eq!(bench.on(told(0, UnitState::Idle)), [Action::Prepare(id(0))]);
 }
 

@@ -73,6 +73,21 @@ fn what_is_on_its_way_begins_again_and_what_is_stopped_stays_so() {
 }
 
 #[test]
+fn what_pid_1_ends_for_its_next_run_has_the_new_link_in_it() {
+    // given a service that PID 1 ends to start it again
+    let mut bench = running();
+    bench.all([Event::Restart(id(0)), told(0, UnitState::Stopping)]);
+    // when its link is another one, then PID 1 leaves it at rest, once
+    assert_eq!(bench.on(relinked()), [Action::SendStop(id(0))]);
+    assert_eq!(bench.on(relinked()), []);
+    bench.on(told(0, UnitState::Stopping));
+    assert_eq!(bench.on(relinked()), []);
+    // and it is begun here, with the new link
+    assert_eq!(bench.on(told(0, UnitState::Idle)), [Action::Prepare(id(0))]);
+    assert!(asks_for_new(&bench.on(Event::Prepared(id(0)))));
+}
+
+#[test]
 fn a_service_without_a_link_goes_on() {
     let mut bench = Bench::new(vec![(package("calc", ""), Wanted::Running)]);
     bench.all([
