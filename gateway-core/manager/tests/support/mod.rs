@@ -5,6 +5,7 @@ pub mod http;
 pub mod init;
 pub mod net;
 pub mod record;
+pub mod trap;
 
 use hearth_model::hex;
 use hearth_package::SecretKey;
@@ -213,7 +214,19 @@ impl Gateway {
 
     /// Starts the manager, as PID 1 would.
     pub fn start_manager(&mut self) {
-        let theirs = self.init.connect();
+        let mut command = self.manager_command();
+        self.run(&mut command);
+    }
+
+    /// The same with a trap at its writes to the gateway's data, armed where a number of them is given that may pass.
+    pub fn start_trapped_manager(&mut self, left: Option<usize>) -> trap::Trap {
+        let mut command = self.manager_command();
+        trap::set(&mut command);
+        self.run(&mut command);
+        trap::Trap::watch(self.manager_pid(), self.path("data"), left)
+    }
+
+    fn manager_command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hearth-manager"));
         command.arg("--root").arg(self.root());
         let log = fs::File::options()
@@ -222,11 +235,15 @@ impl Gateway {
             .open(self.path("kmsg"))
             .unwrap();
         command.stderr(log);
+        command
+    }
+
+    fn run(&mut self, command: &mut Command) {
+        let theirs = self.init.connect();
         let raw = theirs.as_raw_fd();
         // SAFETY: between fork and exec only system calls are made, on values made before.
         unsafe { command.pre_exec(move || in_place(raw)) };
         self.manager = Some(command.spawn().unwrap());
-        drop(theirs);
     }
 
     pub fn manager_pid(&self) -> u32 {
@@ -249,6 +266,12 @@ impl Gateway {
         // SAFETY: kill(2) takes no pointer; the child is ours and not yet reaped.
         assert_eq!(unsafe { libc::kill(manager.id() as i32, signal) }, 0);
         manager.wait().unwrap()
+    }
+
+    /// Whether the manager is no more, and not yet waited for.
+    pub fn manager_is_dead(&self) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.manager_pid())).unwrap();
+        stat.contains(") Z ")
     }
 
     /// How the manager ended by itself.
