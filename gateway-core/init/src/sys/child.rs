@@ -116,38 +116,39 @@ fn attempt(ready: &Ready<'_>) -> Result<Never, StepFailure> {
         take_terminal(terminal).map_err(at(Step::PassDescriptors))?;
     }
     place_descriptors(plan.descriptors, &mut status).map_err(at(Step::PassDescriptors))?;
+    let (place, program, flags) = program(plan).map_err(at(plan.exec_step))?;
+    // After all that it opens: PID 1 may hold more than a child may open.
     limit_open_files().map_err(at(Step::ResourceLimit))?;
     // SAFETY: `folder` is a NUL-terminated string that lives in the parent's copied memory.
     call(unsafe { libc::chdir(plan.folder.as_ptr()) } as c_long)
         .map_err(at(Step::WorkingFolder))?;
-    Err(at(plan.exec_step)(execute(ready)))
-}
-
-/// Returns only what failed. A service's launcher is executed from a read-only mount of its own file: it
-/// becomes a stranger's process, which must never hold a file of ours that could be written (CVE-2019-5736).
-fn execute(ready: &Ready<'_>) -> i32 {
-    let plan = &ready.plan;
-    let (at, program, flags) = match plan.identity {
-        Identity::Keep => (libc::AT_FDCWD, plan.program, 0),
-        Identity::NamespaceRoot | Identity::Guest => match mount::sealed(plan.program) {
-            // Not closed here: its close-on-exec flag does that.
-            Ok(copy) => (copy.into_raw_fd(), c"", libc::AT_EMPTY_PATH),
-            Err(super::Errno(errno)) => return errno,
-        },
-    };
     // SAFETY: the path and both lists are NUL- and NULL-terminated and live until exec replaces them; with
     // AT_EMPTY_PATH an empty path means the descriptor.
     unsafe {
         libc::syscall(
             libc::SYS_execveat,
-            at,
+            place,
             program.as_ptr(),
             ready.arguments.as_ptr(),
             ready.environment.as_ptr(),
             flags,
         )
     };
-    errno()
+    // It returns only what failed.
+    Err(at(plan.exec_step)(errno()))
+}
+
+/// What execveat(2) is given: a folder, a path and flags. A service's launcher is executed from a read-only mount of its own
+/// file: it becomes a stranger's process, which must never hold a file of ours that could be written (CVE-2019-5736).
+fn program<'a>(plan: &ChildPlan<'a>) -> Result<(RawFd, &'a CStr, libc::c_int), i32> {
+    match plan.identity {
+        Identity::Keep => Ok((libc::AT_FDCWD, plan.program, 0)),
+        Identity::NamespaceRoot | Identity::Guest => match mount::sealed(plan.program) {
+            // Not closed here: its close-on-exec flag does that.
+            Ok(copy) => Ok((copy.into_raw_fd(), c"", libc::AT_EMPTY_PATH)),
+            Err(super::Errno(errno)) => Err(errno),
+        },
+    }
 }
 
 fn errno() -> i32 {

@@ -168,3 +168,48 @@ pub fn enter_network(namespace: BorrowedFd<'_>) -> Result<(), Errno> {
     // SAFETY: takes no pointer; the descriptor is open.
     check_int(unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) }).map(|_| ())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{fd, machine};
+    use super::*;
+    use crate::limits::{CHILD_OPEN_FILES, OPEN_FILES};
+    use hearth_model::step::Step;
+    use std::fs::File;
+    use std::io::{Read, Write};
+    use std::os::fd::AsFd;
+
+    /// PID 1 holds some for each service: at the 165th it was more than the 165th may open.
+    #[test]
+    fn a_child_starts_where_more_descriptors_are_held_than_it_may_open() {
+        machine::set_open_files(OPEN_FILES, OPEN_FILES).unwrap();
+        let null = File::open("/dev/null").unwrap();
+        let held: Vec<File> = (0..CHILD_OPEN_FILES)
+            .map(|_| null.try_clone().unwrap())
+            .collect();
+        let (release, go) = fd::pipe().unwrap();
+        let (status, report) = fd::pipe().unwrap();
+        let plan = ChildPlan {
+            program: c"/bin/true",
+            arguments: &[c"true"],
+            environment: &[],
+            descriptors: &[(null.as_fd(), 0), (null.as_fd(), 1), (null.as_fd(), 2)],
+            terminal: None,
+            folder: c"/",
+            identity: child::Identity::Guest,
+            release: release.as_fd(),
+            status: report.as_fd(),
+            exec_step: Step::ExecLauncher,
+        };
+        let child = spawn(&plan, 0, None).unwrap();
+        drop((report, held));
+        File::from(go).write_all(&[1]).unwrap();
+        let mut failure = Vec::new();
+        File::from(status).read_to_end(&mut failure).unwrap();
+        assert_eq!(failure, [0_u8; 0]);
+        let mut ended = 0;
+        // SAFETY: `ended` is a live local that the kernel writes.
+        let reaped = unsafe { libc::waitpid(child.pid as i32, &mut ended, 0) };
+        assert_eq!((reaped, ended), (child.pid as i32, 0));
+    }
+}
