@@ -31,20 +31,25 @@ fn errno(error: &io::Error) -> i32 {
     error.raw_os_error().unwrap_or(libc::EIO)
 }
 
-/// The threads that take packets from devices of this name, in any namespace.
-fn all_of(device: &str) -> io::Result<BTreeSet<PollThread>> {
+/// The numbers of all processes and kernel threads.
+fn numbers() -> io::Result<BTreeSet<u32>> {
     let entries = fs::read_dir("/proc")?.flatten();
-    let processes = entries.filter(|entry| {
-        let name = entry.file_name();
-        name.as_encoded_bytes().iter().all(u8::is_ascii_digit)
-    });
-    // One that has ended meanwhile is none.
-    let lines = processes.filter_map(|p| fs::read_to_string(p.path().join("stat")).ok());
-    let threads = lines.filter_map(|line| {
-        let (thread, of) = PollThread::of_line(&line)?;
-        (of == device).then_some(thread)
-    });
-    Ok(threads.collect())
+    let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    Ok(numbers.collect())
+}
+
+/// Those of them that take packets, with the name of their device in its own namespace. Reads a file of each.
+fn poll_threads(numbers: impl IntoIterator<Item = u32>) -> Vec<(PollThread, String)> {
+    let lines = numbers
+        .into_iter()
+        // One that has ended meanwhile is none.
+        .filter_map(|number| fs::read_to_string(format!("/proc/{number}/stat")).ok());
+    lines
+        .filter_map(|line| {
+            let (thread, device) = PollThread::of_line(&line)?;
+            Some((thread, device.to_owned()))
+        })
+        .collect()
 }
 
 /// Whether a thread is still there.
@@ -96,10 +101,25 @@ impl Group {
         self.look_at
     }
 
-    /// Lets threads of this cgroup take a port's packets; none of `others` is one. May be repeated, as a
+    /// Lets threads of this cgroup take the packets of ports; none of `others` is one. May be repeated, as a
     /// driver may make its threads anew.
-    pub fn charge(&mut self, port: &str, others: &BTreeSet<PollThread>) {
-        let done = self.charge_port(port, others);
+    pub fn charge(&mut self, ports: &[&str], others: &BTreeSet<PollThread>) {
+        let polled: Vec<_> = ports.iter().map(|port| poll(port)).collect();
+        // Once for all of them, and after each has its own.
+        let threads = numbers().map(poll_threads);
+        for (port, polled) in ports.iter().zip(polled) {
+            let all = threads.as_ref().map_err(threads_fault);
+            let done = polled.and(all).and_then(|all| {
+                let own = all.iter().filter(|(_, device)| device == port);
+                let own = own.map(|(thread, _)| *thread);
+                self.take(own.filter(|thread| !others.contains(thread)))
+            });
+            self.tell(port, done);
+        }
+    }
+
+    /// Keeps and tells whether a port is charged.
+    fn tell(&mut self, port: &str, done: Result<(), ChargeFault>) {
         let known = self.ports.iter_mut().find(|(name, _)| name == port);
         let before = known.as_ref().map(|(_, before)| *before);
         if before != Some(done) {
@@ -116,16 +136,11 @@ impl Group {
         }
     }
 
-    fn charge_port(&self, port: &str, others: &BTreeSet<PollThread>) -> Result<(), ChargeFault> {
-        // A veth in the place of a port polls only where it may join packets; others may anyhow.
-        sys::set_feature(port, sys::Feature::JoinReceived, true)
-            .map_err(|e| ChargeFault::Feature { errno: errno(&e) })?;
-        let attribute = format!("/sys/class/net/{port}/threaded");
-        write(Path::new(&attribute), "1").map_err(|e| ChargeFault::Threads { errno: errno(&e) })?;
-        let all = all_of(port).map_err(|e| ChargeFault::Threads { errno: errno(&e) })?;
+    /// Moves a port's threads into this cgroup.
+    fn take(&self, threads: impl Iterator<Item = PollThread>) -> Result<(), ChargeFault> {
         let mut found = ChargeFault::NoThread;
         let mut moved = 0_u32;
-        for thread in all.difference(others) {
+        for thread in threads {
             match enter(&self.folder, thread.id) {
                 Ok(()) => moved += 1,
                 Err(e) => found = ChargeFault::Group { errno: errno(&e) },
@@ -147,6 +162,21 @@ impl Group {
             (Some(fault), _) | (None, Err(fault)) => Charged::Anyone(fault),
         }
     }
+}
+
+fn threads_fault(error: &io::Error) -> ChargeFault {
+    ChargeFault::Threads {
+        errno: errno(error),
+    }
+}
+
+/// Lets threads take a port's packets, wherever they belong yet.
+fn poll(port: &str) -> Result<(), ChargeFault> {
+    // A veth in the place of a port polls only where it may join packets; others may anyhow.
+    sys::set_feature(port, sys::Feature::JoinReceived, true)
+        .map_err(|e| ChargeFault::Feature { errno: errno(&e) })?;
+    let attribute = format!("/sys/class/net/{port}/threaded");
+    write(Path::new(&attribute), "1").map_err(|e| threads_fault(&e))
 }
 
 /// Writes to a file of the kernel.
@@ -233,21 +263,23 @@ impl Book {
     /// What the kernel lacks. `NoThread` also where other devices of this name got theirs at the same time,
     /// each time: then nobody knows which one is this one's.
     pub fn make(&self, id: ServiceId) -> Result<PollThread, ChargeFault> {
-        let threads = |e: io::Error| ChargeFault::Threads { errno: errno(&e) };
+        let threads = |e: io::Error| threads_fault(&e);
         let devices = sys::mount_devices().map_err(threads)?;
         let folder = format!("/proc/self/fd/{}", devices.as_raw_fd());
         let attribute = format!("{folder}/class/net/{}/threaded", self.device);
         for _ in 0..THREAD_FIND_TRIES {
-            let before = all_of(self.device).map_err(threads)?;
+            let before = numbers().map_err(threads)?;
             for on in [false, true] {
                 // A veth polls where it may join packets (GRO), and begins anew each time.
                 sys::set_feature(self.device, sys::Feature::JoinReceived, on)
                     .map_err(|e| ChargeFault::Feature { errno: errno(&e) })?;
             }
             write(Path::new(&attribute), "1").map_err(threads)?;
-            let after = all_of(self.device).map_err(threads)?;
-            let mut new = after.difference(&before);
-            if let (Some(&thread), None) = (new.next(), new.next()) {
+            let after = numbers().map_err(threads)?;
+            // Of those alone that were not there: where hundreds of services run, thousands of others are.
+            let new = poll_threads(after.difference(&before).copied());
+            let mut new = new.iter().filter(|(_, device)| device == self.device);
+            if let (Some(&(thread, _)), None) = (new.next(), new.next()) {
                 self.keep(id, thread).map_err(threads)?;
                 return Ok(thread);
             }
@@ -300,15 +332,15 @@ impl Gateway {
         }
         self.group.look_at = None;
         let links = self.services.threads();
-        if self.lan.is_some() {
-            self.group.charge(&self.config.lan.interface, &links);
-        }
-        if self.wan.is_some() {
-            self.group.charge(&self.config.wan.interface, &links);
-        }
-        if let Some(guest) = self.config.guest.as_ref().filter(|_| self.guest.is_some()) {
-            self.group.charge(&guest.interface, &links);
-        }
+        let (lan, wan) = (&self.config.lan.interface, &self.config.wan.interface);
+        let guest = self.config.guest.as_ref().filter(|_| self.guest.is_some());
+        let ports = [
+            self.lan.is_some().then_some(lan),
+            self.wan.is_some().then_some(wan),
+            guest.map(|guest| &guest.interface),
+        ];
+        let ports: Vec<&str> = ports.into_iter().flatten().map(String::as_str).collect();
+        self.group.charge(&ports, &links);
     }
 }
 

@@ -165,13 +165,17 @@ pub fn read_text(path: &Path, max: u64) -> io::Result<String> {
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "no UTF-8 text"))
 }
 
+/// Bytes that most files of the kernel's have fewer than.
+const ROOM: usize = 1024;
+
 /// A file of at most `max` bytes.
 ///
 /// # Errors
 /// As read(2); `InvalidData` for more bytes.
 pub fn read_bytes(path: &Path, max: u64) -> io::Result<Vec<u8>> {
     use std::io::Read;
-    let mut bytes = Vec::new();
+    // The kernel's own files have no length: they are read with one call, and their end with another.
+    let mut bytes = Vec::with_capacity(ROOM);
     std::fs::File::open(path)?
         .take(max + 1)
         .read_to_end(&mut bytes)?;
