@@ -219,6 +219,7 @@ impl Watcher {
                 let sum = home.had.entry(line(*direction)).or_default();
                 let row = of_row(row);
                 sum.amount += row.amount;
+                sum.packets += row.packets;
                 sum.drops += row.drops;
                 sum.holds += row.holds;
             }
@@ -255,6 +256,7 @@ fn of_row(row: &QueueRow) -> Had {
     Had {
         amount: row.bytes,
         waited: 0,
+        packets: row.packets.into(),
         drops: row.drops.into(),
         holds: row.backlog.into(),
         reserve: row.rate.0 / BITS,

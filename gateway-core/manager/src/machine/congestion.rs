@@ -70,14 +70,16 @@ impl fmt::Display for Scarce {
     }
 }
 
-/// What one service, the home or the forwarding has had of one resource since it began. All but the last
-/// two only grow; one that shrinks belongs to a new run.
+/// What one service, the home or the forwarding has had of one resource since it began. The counters only
+/// grow; one that shrinks belongs to a new run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Had {
     /// How much: microseconds of processor time, bytes of disk or line.
     pub amount: u64,
     /// How long it has waited, microseconds (`some` of its `*.pressure`, kernel document psi).
     pub waited: u64,
+    /// Packets that the line has carried.
+    pub packets: u64,
     /// Packets dropped for want of the line.
     pub drops: u64,
     /// Bytes that it holds now: memory, storage, packets that wait for the line.

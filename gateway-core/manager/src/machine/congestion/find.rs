@@ -10,7 +10,7 @@ pub(super) struct Finding {
     pub(super) victims: Vec<String>,
 }
 
-/// Who waits, and who has most beyond what was promised.
+/// Who waits, and who wants most beyond what was promised.
 pub(super) fn short(
     resource: Scarce,
     before: &Sample,
@@ -38,17 +38,12 @@ pub(super) fn short(
     let all = uses
         .iter()
         .fold(0_u64, |sum, one| sum.saturating_add(one.used));
-    // Of two who have as much, the one that the household wants less.
+    // Of two who ask for as much, the one that the household wants less.
     let most = uses
         .iter()
-        .map(|one| {
-            (
-                one.used.saturating_sub(one.promised(resource, all)),
-                one.rank,
-                one.name,
-            )
-        })
-        .filter(|(beyond, _, _)| *beyond >= least(resource))
+        .map(|one| (one, one.promised(resource, all)))
+        .filter(|(one, promised)| one.used.saturating_sub(*promised) >= least(resource))
+        .map(|(one, promised)| (one.asked.saturating_sub(promised), one.rank, one.name))
         .max()?;
     let (_, _, culprit) = most;
     let victims: Vec<String> = uses
@@ -78,6 +73,8 @@ struct Use<'a> {
     rank: Option<usize>,
     /// A second, or held.
     used: u64,
+    /// As `used`, with what was dropped: those who share a line have as much of it each, however much they send.
+    asked: u64,
     /// Thousandths of the time; of a line, all of it or none.
     waits: u64,
     reserve: u64,
@@ -98,6 +95,7 @@ impl<'a> Use<'a> {
             let grew = u128::from(now.saturating_sub(then));
             u64::try_from(grew * 1_000_000 / u128::from(elapsed_us)).unwrap_or(u64::MAX)
         };
+        let mut dropped = 0;
         let (used, waits) = match resource {
             Scarce::Cpu | Scarce::Io => {
                 let waited = per_second(now.waited, then.waited) / 1000;
@@ -109,6 +107,9 @@ impl<'a> Use<'a> {
             Scarce::Uplink | Scarce::Downlink => {
                 let waits = now.drops > then.drops || now.holds >= LINE_WAITING_MIN;
                 let waits = if waits { 1000 } else { 0 };
+                let packet = now.amount / now.packets.max(1);
+                let drops = per_second(now.drops, then.drops);
+                dropped = drops.saturating_mul(packet);
                 (per_second(now.amount, then.amount), waits)
             }
         };
@@ -116,6 +117,7 @@ impl<'a> Use<'a> {
             name,
             rank,
             used,
+            asked: used.saturating_add(dropped),
             waits,
             reserve: now.reserve,
             max: now.max,

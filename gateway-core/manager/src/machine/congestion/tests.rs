@@ -195,6 +195,30 @@ fn another_culprit_is_told_after_two_samples() {
 }
 
 #[test]
+fn who_sends_more_than_its_half_of_a_line_has_more_of_it_than_who_sends_half() {
+    // given a line that both share alike, and the first of which drops as much again
+    let mut home = Home::default();
+    let mut told = Vec::new();
+    for pass in 0..8 {
+        // a packet more or less each time
+        let wave = if pass % 2 == 0 { 1000 } else { 0 };
+        told.extend(home.pass(&[
+            ("backup", Scarce::Uplink, 125_000, 0, 60_000, 0),
+            ("video", Scarce::Uplink, 124_500 + wave, 0, 60_000, 0),
+        ]));
+        for (name, drops) in [("backup", 250), ("video", 10)] {
+            let party = home.sample.parties.get_mut(name).unwrap();
+            let had = party.had.get_mut(&Scarce::Uplink).unwrap();
+            had.packets += 250;
+            had.drops += drops;
+        }
+    }
+    // then it is told once
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(home.names(), [("uplink", "backup", vec!["video"])]);
+}
+
+#[test]
 fn who_waits_for_whom_the_household_wants_more_is_nobodys_victim() {
     // given a household that has ranked one of them, both, or both the other way around
     for (named, ranks, told) in [
