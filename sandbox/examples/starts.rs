@@ -1,10 +1,11 @@
 //! For `scripts/bench sandbox`: starts a plan the way that PID 1 does, without the command `run` around it.
 //!
 //! `starts filter [POLICY]...` writes the compiled filter to standard output, as bubblewrap's `--seccomp` takes
-//! it. `starts LAUNCHER PLAN_ROOT PROGRAM [ARGUMENT]...` starts the program in a sandbox for each line that
-//! arrives on standard input, waits for its end and answers with a line: how many nanoseconds that took.
-//! `starts --hold LAUNCHER PLAN_ROOT PROGRAM [ARGUMENT]...` answers each line when the program runs, and kills
-//! all of them at the end of its input.
+//! it. `starts plan PLAN_ROOT PROGRAM [ARGUMENT]...` writes the encoded plan there, for `scripts/bench manager`.
+//! `starts LAUNCHER PLAN_ROOT PROGRAM [ARGUMENT]...` starts the program in a sandbox for each line that arrives on
+//! standard input, waits for its end and answers with a line: how many nanoseconds that took.
+//! `starts --hold LAUNCHER PLAN_ROOT PROGRAM [ARGUMENT]...` answers each line when the program runs, and kills all of
+//! them at the end of its input.
 
 use hearth_model::limits::PLAN_VERSION;
 use hearth_model::plan::{FirstProcess, Identity, Plan, Ports, SeccompPlan, TcpPlan};
@@ -25,6 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["filter", policies @ ..] => filter(policies),
+        ["plan", root, exec @ ..] => Ok(stdout().write_all(&plan(root, exec)?.encode()?)?),
         ["--hold", launcher, root, exec @ ..] => starts(launcher, root, exec, true),
         [launcher, root, exec @ ..] => starts(launcher, root, exec, false),
         _ => Err("see the head of this file".into()),

@@ -32,6 +32,29 @@ def command(words, **more):
     return done.stdout
 
 
+def in_own_mount_namespace():
+    """Goes on in one, where mounts are ours and end with us. Where the machine has cgroup v1 it shows v2 in its usual
+    place: crun runs with nothing else."""
+    if os.environ.get("HEARTH_BENCH") == "inside":
+        return
+    os.environ["HEARTH_BENCH"] = "inside"
+    script = (
+        "[ -e /sys/fs/cgroup/cgroup.controllers ] || mount -t cgroup2 none /sys/fs/cgroup || exit 1; "
+        'exec "$0" "$@"'
+    )
+    words = ["unshare", "--mount", "sh", "-c", script, sys.executable, *sys.argv]
+    os.execvp(words[0], words)
+
+
+def before_others():
+    """Lets this process and all that it starts run before what else the machine does: a figure is then of what is
+    measured. Each load is bounded, and the kernel keeps a twentieth of the time for others (sched(7))."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    except OSError as error:
+        say(f"not measured before others: {error}")
+
+
 class Series:
     """One thing measured many times."""
 

@@ -17,12 +17,14 @@ UID = 1000
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def build(word):
-    """Builds the static release programs of one word size: the folder that they are in."""
+def build(word, package="hearth-sandbox", programs=("starts", "hostile")):
+    """Builds static release programs of one word size, a package's own and examples: the folder that they are in."""
     folder = ROOT / "target" / MUSL[word] / "release"
-    base = ["cargo", "build", "--release", "--quiet", "-p", "hearth-sandbox", "--target", MUSL[word]]
+    words = ["cargo", "build", "--release", "--quiet", "-p", package, "--target", MUSL[word], "--bin", package]
     env = {name: value for name, value in os.environ.items() if name != "CARGO_TARGET_DIR"}
-    command([*base, "--bin", "hearth-sandbox", "--example", "starts", "--example", "hostile"], cwd=ROOT, env=env)
+    for program in programs:
+        words += ["--example", program]
+    command(words, cwd=ROOT, env=env)
     return folder
 
 
