@@ -14,6 +14,7 @@ LINE = 1  # Mbit/s, both ways
 TAKES, WANTS = 2000, 800  # kbit/s: more than the line carries, and more than is left of it
 DISK = MIB  # bytes a second that a slow card or stick reads; the emulated disk is as fast as memory
 TAKES_KIB, WANTS_KIB = 256, 4  # of the disk at once
+LEFT_MIB, FILE_MIB = 24, 64  # memory that is left, and what somebody wants to keep in it
 WITHIN_MS = 5_000  # from the beginning of the load to the manager's word, by the gateway's clock
 
 
@@ -131,6 +132,34 @@ def test_a_disk_that_two_want_has_a_culprit(parties, gateway):
         wait_over(gateway, "io", tags)
     for one in parties:
         one.does("remove /data/file")
+
+
+@pytest.fixture
+def squeezed(parties, gateway):
+    """One who uses a large file again and again, and another one who has nearly all else that services may have."""
+    taker, waiter = parties
+    gateway.check(f"dd if=/dev/zero of={waiter.data}/large bs=1M count={FILE_MIB} conv=fsync 2>/dev/null", 120)
+    gateway.check("echo 1 >/proc/sys/vm/drop_caches")
+    waiter.does("wander /data/large 5000")
+    most, now = (int(gateway.read(f"{GROUPS}/memory.{file}")) for file in ("max", "current"))
+    takes = (most - now) // MIB + FILE_MIB - LEFT_MIB
+    assert taker.does(f"memory {takes}") == {"errno": 0}
+    gateway.wait("the memory taken", 180, lambda: taker.count("memory.current") > (takes - 8) * MIB)
+    # What comes back soon after it was taken away is known as wanted from then on (workingset).
+    waiter.does("wander /data/large 8000")
+    gateway.wait("a calm", 60, lambda: "memory" not in congested(gateway))
+    yield
+    waiter.does("remove /data/large")
+
+
+def test_memory_that_two_want_has_a_culprit(parties, gateway, squeezed):
+    _, waiter = parties
+    with slow_disk(gateway):
+        since = uptime_ms(gateway)
+        tag = waiter.order(f"wander /data/large {LOAD_MS}")
+        wait_named(gateway, "memory", since)
+    gateway.check("hearth restart taker", 120)
+    wait_over(gateway, "memory", [(waiter, tag)])
 
 
 @pytest.fixture(scope="module")

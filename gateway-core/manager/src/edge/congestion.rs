@@ -10,18 +10,22 @@ use crate::limits::{
     KERNEL_FILE_MAX, LINE_BUSY_PERCENT, QUEUES_WAIT_MS, SETTLE_MS, STORAGE_FULL_PERCENT,
 };
 use crate::machine::Machine;
+use crate::machine::congestion::refaults::{Counted, Refaults};
 use crate::machine::congestion::rhythm::{Look, Rhythm};
 use crate::machine::congestion::{Change, Congestion, Had, Party, Sample, Scarce, Watch};
 use crate::sys::storage::file_system;
-use hearth_model::Tick;
 use hearth_model::manifest::Manifest;
 use hearth_model::protocol::{Direction, QueueOwner, QueuePage, QueueRow, Shaping, ToNetpath};
 use hearth_model::state::UnitState;
+use hearth_model::{ServiceId, Tick};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 
 /// What the home's own traffic is called among services.
 pub const HOME: &str = "home";
+
+/// Bytes of a page of memory, on every processor that this runs on.
+const PAGE: u64 = 4096;
 
 /// Bits of a byte.
 const BITS: u64 = 8;
@@ -44,6 +48,8 @@ pub struct Watcher {
     rows: BTreeMap<(Direction, QueueOwner), QueueRow>,
     /// What a direction that is shaped carries, bytes a second.
     line: BTreeMap<Direction, u64>,
+    /// What each service has waited for memory.
+    refaults: BTreeMap<ServiceId, Refaults>,
     /// What the Internet's port had carried at the last glance, bytes, and when.
     carried: BTreeMap<Direction, (Tick, u64)>,
     /// The look for which netpath is being asked, until when at most, and what has not been answered yet.
@@ -60,6 +66,7 @@ impl Watcher {
             pressure,
             rows: BTreeMap::new(),
             line: BTreeMap::new(),
+            refaults: BTreeMap::new(),
             carried: BTreeMap::new(),
             asked: None,
         }
@@ -180,7 +187,7 @@ impl Watcher {
         is_busy
     }
 
-    fn sample(&self, machine: &Machine, starter: &Starter, now: Tick) -> Sample {
+    fn sample(&mut self, machine: &Machine, starter: &Starter, now: Tick) -> Sample {
         let mut parties = BTreeMap::new();
         for (rank, id) in machine.ranked().into_iter().enumerate() {
             let Some(row) = machine.service(id) else {
@@ -192,7 +199,10 @@ impl Watcher {
             let settled = row.status.state == UnitState::Active
                 && now.since_ms(row.status.since) >= SETTLE_MS;
             if let (Some(package), true) = (&row.package, settled && folder.exists()) {
-                of_group(&folder, &package.manifest, &mut had);
+                let refaults = self.refaults.entry(id).or_default();
+                of_group(&folder, &package.manifest, refaults, &mut had);
+            } else {
+                self.refaults.remove(&id);
             }
             if let Some(used) = storage::used(&starter.data, id) {
                 let storage = Had {
@@ -265,7 +275,12 @@ fn of_row(row: &QueueRow) -> Had {
 }
 
 /// What a service's cgroup tells.
-fn of_group(folder: &std::path::Path, manifest: &Manifest, had: &mut BTreeMap<Scarce, Had>) {
+fn of_group(
+    folder: &std::path::Path,
+    manifest: &Manifest,
+    refaults: &mut Refaults,
+    had: &mut BTreeMap<Scarce, Had>,
+) {
     let text = |file: &str| read_text(&folder.join(file), KERNEL_FILE_MAX).unwrap_or_default();
     let milli = |milli: u32| u64::from(milli) * 1000;
     let cpu = Had {
@@ -275,17 +290,24 @@ fn of_group(folder: &std::path::Path, manifest: &Manifest, had: &mut BTreeMap<Sc
         max: manifest.cpu_max().map(|max| milli(max.0)),
         ..Had::default()
     };
+    let stat = text("io.stat");
+    let (read, written) = (sum(&stat, "rbytes="), sum(&stat, "wbytes="));
+    let io_waited = waited(&text("io.pressure"));
     let memory = Had {
         holds: text("memory.current").trim().parse().unwrap_or(0),
-        waited: waited(&text("memory.pressure")),
+        waited: refaults.waited(Counted {
+            memory_waited: waited(&text("memory.pressure")),
+            io_waited,
+            returned: returned(&text("memory.stat")),
+            read,
+        }),
         reserve: manifest.memory_reserve().0,
         max: Some(manifest.memory_max().0),
         ..Had::default()
     };
-    let stat = text("io.stat");
     let io = Had {
-        amount: sum(&stat, "rbytes=").saturating_add(sum(&stat, "wbytes=")),
-        waited: waited(&text("io.pressure")),
+        amount: read.saturating_add(written),
+        waited: io_waited,
         reserve: manifest.io_reserve().0.into(),
         max: manifest.limits().io_max.map(|max| max.0),
         ..Had::default()
@@ -295,6 +317,13 @@ fn of_group(folder: &std::path::Path, manifest: &Manifest, had: &mut BTreeMap<Sc
         (Scarce::Memory, memory),
         (Scarce::Io, io),
     ]);
+}
+
+/// Bytes that came back so soon that a little more memory would have kept them (kernel document cgroup-v2,
+/// `memory.stat`).
+fn returned(text: &str) -> u64 {
+    let pages = |of: &str| cgroup::keyed(text, &format!("workingset_activate_{of}")).unwrap_or(0);
+    pages("file").saturating_add(pages("anon")) * PAGE
 }
 
 /// Microseconds that some of a group's tasks have waited (kernel document psi):

@@ -5,6 +5,7 @@
 //! samples to be told and [`CLEAR_SAMPLES`] without it to be over: what comes and goes is not told.
 
 mod find;
+pub mod refaults;
 pub mod rhythm;
 #[cfg(test)]
 mod tests;
